@@ -1,0 +1,1 @@
+"""Benchmarks kept out of the training data: registry, n-gram index, scanner and the common-usage rule."""

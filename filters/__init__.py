@@ -1,0 +1,1 @@
+"""Pure measures over Arrow columns; imports no Beam."""
