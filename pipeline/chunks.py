@@ -66,12 +66,14 @@ class HarvestedChunk(BaseModel, frozen=True):
     """A chunk as the harvest wrote it: a Parquet file with a row per document, rejected and failed ones included.
 
     `base` is the ordinal of its first row in the order of the run's inputs; a document's ordinal is `base + row`.
+    `text_bytes` counts the text of its kept documents.
     """
 
     key: str
     path: str
     rows: int
     base: int = 0
+    text_bytes: int = 0
 
 
 # What every source gives for a document. `raw` is the body of a web page before extraction; sources of text give `text`

@@ -8,7 +8,9 @@ download another) and the tasks run in the worker pool; on Spark, Flink or Dataf
 
 from __future__ import annotations
 
+import argparse
 import functools
+import hashlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -59,11 +61,13 @@ class RunnerSettings(BaseModel, frozen=True, extra="forbid"):
 
 
 class PhaseCost(BaseModel):
-    """What a phase cost: seconds of processor time in tasks, seconds passed, the largest task process."""
+    """What a phase cost: seconds of processor time in tasks, seconds passed, the largest task process.
+
+    Processor time counts what finished tasks took when they were done, also by an earlier, interrupted run.
+    """
 
     phase: str
     tasks: int
-    reused: int
     cpu_seconds: float
     wall_seconds: float
     peak_rss: int
@@ -184,7 +188,10 @@ class Engine:
             UserError: as `run`.
         """
         mapper = self._spec(f"{phase}.map", map_task, shared)
-        reducer = self._spec(f"{phase}.reduce", reduce_task, shared)
+        # The partitions are not known before the map: their results go to a folder named by all that they come from, so
+        # that the folder holds those and no others.
+        lineage = hashlib.blake2b("\n".join([mapper.shared, *_elements(items)]).encode(), digest_size=8).hexdigest()
+        reducer = self._spec(f"{phase}.reduce-{lineage}", reduce_task, shared)
 
         def build(start: beam.PCollection) -> beam.PCollection:
             return (
@@ -254,7 +261,6 @@ class Engine:
             PhaseCost(
                 phase=phase,
                 tasks=len(done),
-                reused=0,
                 cpu_seconds=sum(each.cpu_seconds for each in done),
                 wall_seconds=time.perf_counter() - getattr(self, "_started", time.perf_counter()),
                 peak_rss=max((each.peak_rss for each in done), default=0),
@@ -280,3 +286,29 @@ def _wait(pipeline: beam.Pipeline) -> None:
                 raise UserError(str(cause).split(" [while running")[0], exit_code=cause.exit_code) from error
             cause = cause.__cause__ or cause.__context__
         raise
+
+
+def unknown_options(settings: RunnerSettings) -> list[str]:
+    """Options that no part of Beam knows: misspelt ones, which Beam itself would ignore."""
+    known: set[str] = set()
+    for options in PipelineOptions.__subclasses__():
+        parser = _KnownOptions()
+        add = getattr(options, "_add_argparse_args", None)
+        if add is not None:
+            add(parser)
+        known |= parser.names
+    given = [option.split("=", 1)[0] for option in settings.options if option.startswith("--")]
+    stray = [option for option in settings.options[:1] if not option.startswith("-")]
+    return [*stray, *(option for option in given if option not in known)]
+
+
+class _KnownOptions(argparse.ArgumentParser):
+    """Collects the names of options that are added to it."""
+
+    def __init__(self) -> None:
+        super().__init__(add_help=False)
+        self.names: set[str] = set()
+
+    def add_argument(self, *names: Any, **_: Any) -> Any:
+        """Note the names of an option."""
+        self.names.update(names)

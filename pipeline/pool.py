@@ -23,8 +23,8 @@ from pipeline import progress
 from pipeline.errors import UserError
 from pipeline.tasks import Call, perform
 
-ATTEMPTS = 4
-"""How often a task may take its worker down: once beside others, then alone, carefully, until its bad documents are known
+ATTEMPTS = 8
+"""How often a task may take its worker down: once beside others, then alone, each time leaving out a document more that is known to kill
 (see `pipeline.harvest`)."""
 
 _current: WorkerPool | None = None

@@ -31,7 +31,7 @@ def start(folder: str | None) -> None:
 def add(*, documents: int = 0, bytes: int = 0, tasks: int = 0) -> None:  # noqa: A002
     """Count work done by this process; does nothing where nobody displays it."""
     if _mine is not None:
-        _mine += (documents, bytes, tasks)
+        _mine[:] += (documents, bytes, tasks)
 
 
 @dataclass(frozen=True)

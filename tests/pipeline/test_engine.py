@@ -77,7 +77,10 @@ def test_a_dead_worker_is_replaced_and_its_task_done_again(tmp_path: Path) -> No
     assert [result.value for result in results] == list(range(8))
 
 
-def test_a_task_that_keeps_killing_its_worker_ends_the_run(tmp_path: Path) -> None:
+def test_a_task_that_keeps_killing_its_worker_ends_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pool, "ATTEMPTS", 2)
     with engine(tmp_path, 2) as made, pytest.raises(UserError, match="n1: its worker process died") as caught:
         made.run("die", toy.die_always, NUMBERS[1:2], toy.Settings())
     assert caught.value.exit_code == 1

@@ -1,0 +1,444 @@
+"""A job's run from configuration to result: harvest, decide, publish, books, report.
+
+What makes a run trustworthy is here: the identity that a resumed run must share, the proof that splits join, and the books.
+Three counts that know nothing of each other must agree: rows harvested, decisions made, rows in the files written.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import hashlib
+import importlib.metadata
+import io
+import json
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline import pool, progress, storage
+from pipeline.chunks import HarvestedChunk, Split
+from pipeline.config import JobConfig
+from pipeline.decide import CONTAMINATION_RULE, DUPLICATE_RULES, DecidePlan, Settled, decide, screen
+from pipeline.engine import Engine, RunnerSettings
+from pipeline.errors import UserError
+from pipeline.harvest import (
+    HarvestPlan,
+    HarvestReceipt,
+    HarvestSplit,
+    check_joined,
+    harvest_split,
+    in_order,
+)
+from pipeline.output import OutputFolder
+from pipeline.publish import PublishPlan, Written, publish
+from pipeline.rules import Rule, check_rules
+from pipeline.sources.discover import SourceConfig, plan_splits
+from pipeline.stages import StageSettings, build_stages
+from pipeline.summary import ChunkSummary, ReportRule, SourceSummary, add_up
+
+DEFERRED = ("quality",)
+"""Stages whose rules come after deduplication in the recipe."""
+
+EXAMPLES = 10
+"""Examples kept and dropped per rule in the report."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A resolved run: what will be read, measured, decided and written. Making one reads no document."""
+
+    job: str
+    config: JobConfig
+    output: str
+    splits: list[Split]
+    rules: list[Rule]
+    inputs: list[dict[str, Any]]
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """Everything that decides the bytes of the result."""
+        return {
+            "job": self.job,
+            "version": version(),
+            "configuration": self.config.model_dump(mode="json", by_alias=True),
+            "inputs": self.inputs,
+        }
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A finished run: its manifest, and whether it had been complete before."""
+
+    manifest: dict[str, Any]
+    output: str
+    was_complete: bool = False
+
+
+def version() -> str:
+    """The version of this package."""
+    return importlib.metadata.version("corpusmill")
+
+
+def plan_run(job: str, config: JobConfig, output: str) -> Plan:
+    """Resolve a run: find the inputs, cut them into splits, check the rules.
+
+    Raises:
+        UserError: no inputs, missing files, rules on unknown columns.
+    """
+    stages = build_stages(config.stages())
+    rules = check_rules(config.rules, {stage.name: stage.columns for stage in stages}, DUPLICATE_RULES.values())
+    if not config.sources:
+        raise UserError("no input: give --input FILES, or name sources in the configuration.")
+    splits = [
+        split
+        for name, source in config.sources.items()
+        for split in plan_splits(
+            SourceConfig(
+                name=name,
+                inputs=source.input,
+                format=None if source.format == "auto" else source.format,
+                reading=config.read_settings(name),
+            ),
+            config.reading.split_bytes,
+        )
+    ]
+    return Plan(job, config, output, splits, rules, _inputs(splits))
+
+
+def _inputs(splits: Sequence[Split]) -> list[dict[str, Any]]:
+    """The input files with what tells that one has changed: size, and modification time or version."""
+    found = {}
+    for split in splits:
+        if split.path in found:
+            continue
+        fs, inner = storage.file_system(split.path)
+        info = fs.info(inner)
+        changed = next((info[key] for key in ("ETag", "etag", "md5Hash", "mtime", "LastModified") if key in info), None)
+        found[split.path] = {
+            "source": split.source,
+            "path": split.path,
+            "bytes": int(info["size"]),
+            "changed": str(changed),
+        }
+    return [found[path] for path in sorted(found)]
+
+
+def execute(plan: Plan, runner: RunnerSettings, *, overwrite: bool = False, quiet: bool | None = None) -> Outcome:
+    """Run a plan to its end, or continue one that was interrupted.
+
+    Raises:
+        UserError: with exit code 1 when the run ended but its books do not balance.
+    """
+    folder = OutputFolder(plan.output)
+    with folder.locked():
+        index_path = _build_index(plan, folder)
+        harvest_plan = _harvest_plan(plan, folder, index_path)
+        keep = [path.rsplit("/", 1)[-1] for path in (harvest_plan.folder, index_path) if path is not None]
+        if folder.prepare(plan.identity, overwrite=overwrite, keep=keep):
+            return Outcome(json.loads(storage.read_bytes(folder.manifest_path)), plan.output, was_complete=True)
+        with _engine(folder, runner, quiet) as engine:
+            manifest = _Run(plan, folder, harvest_plan, engine).run()
+        folder.finish(manifest, keep if plan.config.keep_measures else [])
+    return Outcome(manifest, plan.output)
+
+
+@contextlib.contextmanager
+def _engine(folder: OutputFolder, runner: RunnerSettings, quiet: bool | None) -> Iterator[Engine]:
+    with contextlib.ExitStack() as stack:
+        counters = stack.enter_context(progress.counting())
+        is_quiet = not sys.stderr.isatty() if quiet is None else quiet
+        display = stack.enter_context(progress.Display(counters, quiet=is_quiet))
+        if runner.is_local:
+            stack.enter_context(pool.using_pool(runner.workers, counters))
+        yield Engine(storage.join(folder.work, "tasks"), runner, display)
+
+
+def _build_index(plan: Plan, folder: OutputFolder) -> str | None:
+    """Write the benchmark index under a name that says what is in it; None without benchmarks."""
+    settings = plan.config.decontamination
+    if settings.benchmarks is None:
+        return None
+    from decontam.build import build_index
+    from decontam.errors import BenchmarkError
+
+    try:
+        index = build_index(settings)
+    except BenchmarkError as error:
+        raise UserError(str(error)) from error
+    content = io.BytesIO()
+    index.write(content)
+    digest = hashlib.blake2b(content.getvalue(), digest_size=8).hexdigest()
+    path = storage.join(folder.work, f"benchmarks-{digest}.arrow")
+    if not storage.exists(path):
+        storage.write_bytes(path, content.getvalue())
+    return path
+
+
+def _harvest_plan(plan: Plan, folder: OutputFolder, index_path: str | None) -> HarvestPlan:
+    """The plan of the harvest, in a folder named after all that decides its bytes.
+
+    Where all measures are kept, no rule is applied while harvesting, so that other rules can use the same harvest.
+    """
+    config = plan.config
+    bounds = {rule.name: rule.bound for rule in plan.rules if rule.stage not in DEFERRED}
+    made = HarvestPlan(
+        folder="",
+        reading={name: config.read_settings(name) for name in config.sources},
+        stages=config.stages(index_path),
+        rules={} if config.keep_measures else bounds,
+        deferred=DEFERRED,
+        keep_measures=config.keep_measures,
+        failure_limit=config.failure_limit,
+    )
+    identity = json.dumps([made.model_dump(mode="json"), plan.inputs, config.reading.split_bytes, version()])
+    digest = hashlib.blake2b(identity.encode(), digest_size=8).hexdigest()
+    return made.model_copy(update={"folder": storage.join(folder.work, f"harvest-{digest}")})
+
+
+class _Run:
+    """The phases of a run and what they leave for the next."""
+
+    def __init__(self, plan: Plan, folder: OutputFolder, harvest_plan: HarvestPlan, engine: Engine) -> None:
+        self.plan = plan
+        self.folder = folder
+        self.harvest_plan = harvest_plan
+        self.engine = engine
+        self.started = time.perf_counter()
+        self.created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        self.duplicates: Any = None
+        self.contamination: dict[str, int] | None = None
+
+    def run(self) -> dict[str, Any]:
+        receipts, chunks = self.harvest()
+        settled = self.decide(chunks)
+        total = add_up((each.summary for each in settled), EXAMPLES)
+        stages = self.harvest_plan.stages
+        publish_plan = PublishPlan(output=self.plan.output, stages=stages, publish=self.plan.config.publish)
+        documents, ledgers = publish(chunks, settled, publish_plan, self.engine)
+        check_books(chunks, total, documents, ledgers)
+        manifest = self.manifest(receipts, total, documents, ledgers)
+        self.report(chunks, settled, total, manifest)
+        return manifest
+
+    def harvest(self) -> tuple[list[HarvestReceipt], list[HarvestedChunk]]:
+        items = [
+            HarvestSplit(key=split.key, split=split, weight=_weight(split)) for split in self.plan.splits
+        ]
+        receipts: list[HarvestReceipt] = self.engine.run("harvest", harvest_split, items, self.harvest_plan)
+        check_joined(receipts)
+        return receipts, in_order(receipts)
+
+    def decide(self, chunks: list[HarvestedChunk]) -> list[Settled]:
+        config, stages = self.plan.config, self.harvest_plan.stages
+        plan = DecidePlan(
+            folder=storage.join(self.folder.work, "decide"),
+            stages=stages,
+            rules=config.rules,
+            deferred=DEFERRED,
+            keep_measures=config.keep_measures,
+            examples=EXAMPLES if len(chunks) <= 200 else 1,
+        )
+        if stages.decontamination_index is not None:
+            self.contamination = self._contamination(sum(chunk.text_bytes for chunk in chunks))
+            plan = plan.model_copy(update=self.contamination)
+        if config.dedup is not None:
+            from pipeline.dedup.phase import find_duplicates
+
+            candidates = screen(chunks, plan, self.engine) if config.keep_measures else chunks
+            self.duplicates = find_duplicates(
+                candidates, config.dedup, self.engine, storage.join(self.folder.work, "dedup")
+            )
+            plan = plan.model_copy(update={"removals": tuple(self.duplicates.removals)})
+        return decide(chunks, plan, report_rules(self.plan), self.engine)
+
+    def _contamination(self, text_bytes: int) -> dict[str, int]:
+        from decontam.ngrams import NgramIndex
+        from decontam.rule import resolve_threshold
+
+        index = NgramIndex.open(self.harvest_plan.stages.decontamination_index)  # type: ignore[arg-type]
+        threshold = resolve_threshold(self.plan.config.decontamination.threshold, text_bytes)
+        return {"ngrams": index.size, "threshold": threshold}
+
+    def manifest(
+        self,
+        receipts: Sequence[HarvestReceipt],
+        total: ChunkSummary,
+        documents: Sequence[Written],
+        ledgers: Sequence[Written],
+    ) -> dict[str, Any]:
+        records: dict[str, int] = {}
+        for receipt in receipts:
+            for kind, count in receipt.records.items():
+                records[kind] = records.get(kind, 0) + count
+        return {
+            "corpusmill": version(),
+            "job": self.plan.job,
+            "created": self.created,
+            "identity": self.plan.identity,
+            "books": books(total),
+            "funnel": funnel(self.plan, total),
+            "rules": {
+                rule.name: {
+                    "stage": rule.stage,
+                    "bound": rule.bound.text() if rule.bound else None,
+                    "reached": total.rules[rule.name].reached if rule.name in total.rules else 0,
+                    "rejected": total.rules[rule.name].rejected if rule.name in total.rules else 0,
+                }
+                for rule in report_rules(self.plan)
+            },
+            "records": dict(sorted(records.items())),
+            "bytes": {
+                "input": sum(item["bytes"] for item in self.plan.inputs),
+                "bodies": total.raw_bytes,
+                "extracted_text": total.extracted_bytes,
+                "published_text": total.published_bytes,
+                "documents": sum(file.bytes for file in documents),
+            },
+            "words": total.words,
+            "decontamination": self.contamination,
+            "languages": dict(sorted(total.languages.items())),
+            "outputs": [
+                {**file.model_dump(), "path": os.path.relpath(file.path, self.plan.output)}
+                for file in [*documents, *ledgers]
+            ],
+            "cost": {
+                "wall_seconds": round(time.perf_counter() - self.started, 3),
+                "cpu_seconds": round(sum(cost.cpu_seconds for cost in self.engine.costs), 3),
+                "peak_rss": max((cost.peak_rss for cost in self.engine.costs), default=0),
+                "workers": self.engine.runner.workers,
+                "runner": self.engine.runner.runner,
+                "phases": [cost.model_dump() for cost in self.engine.costs],
+            },
+            "versions": versions(),
+        }
+
+    def report(
+        self, chunks: list[HarvestedChunk], settled: list[Settled], total: ChunkSummary, manifest: dict[str, Any]
+    ) -> None:
+        from pipeline.reporting import write_reports
+
+        write_reports(
+            self.plan, self.harvest_plan.stages, chunks, settled, total, manifest, self.duplicates, self.engine
+        )
+
+
+def _weight(split: Split) -> int:
+    """Bytes of a split; row groups of Parquet weigh alike."""
+    return split.stop - split.start
+
+
+def report_rules(plan: Plan) -> list[ReportRule]:
+    """All that can reject a document, in the order of the recipe."""
+    import pyarrow as pa
+
+    def of(rule: Rule) -> ReportRule:
+        numeric = pa.types.is_floating(rule.column.type) or pa.types.is_integer(rule.column.type)
+        listed = rule.bound.in_ is not None or rule.bound.not_in is not None
+        return ReportRule(name=rule.name, stage=rule.stage, bound=rule.bound, numeric=numeric and not listed)
+
+    first = [of(rule) for rule in plan.rules if rule.stage not in DEFERRED]
+    later = [of(rule) for rule in plan.rules if rule.stage in DEFERRED]
+    duplicates = []
+    if plan.config.dedup is not None:
+        duplicates = [ReportRule(name=name, stage="duplicates") for name in DUPLICATE_RULES.values()]
+    contamination = []
+    if plan.config.decontamination.benchmarks is not None:
+        contamination = [ReportRule(name=CONTAMINATION_RULE, stage="decontamination")]
+    return [*first, *duplicates, *later, *contamination]
+
+
+def stage_order(plan: Plan) -> list[str]:
+    """The stages of a run as the funnel shows them."""
+    names = [stage.name for stage in build_stages(plan.config.stages())]
+    first = [name for name in names if name not in DEFERRED]
+    duplicates = ["duplicates"] if plan.config.dedup is not None else []
+    contamination = ["decontamination"] if plan.config.decontamination.benchmarks is not None else []
+    return [*first, *duplicates, *(name for name in names if name in DEFERRED), *contamination]
+
+
+def funnel(plan: Plan, total: ChunkSummary) -> list[dict[str, Any]]:
+    """Per stage the documents that entered it, and those that it took out."""
+    left, rows = total.documents, []
+    for name in stage_order(plan):
+        counts = total.stages.get(name)
+        rejected, failed = (counts.rejected, counts.failed) if counts else (0, 0)
+        rows.append({"stage": name, "entered": left, "rejected": rejected, "failed": failed})
+        left -= rejected + failed
+    return rows
+
+
+def books(total: ChunkSummary) -> dict[str, Any]:
+    """The account of every source, and of all together."""
+    everything = SourceSummary()
+    result = {}
+    for name in sorted(total.sources):
+        source = total.sources[name]
+        result[name] = _account(source)
+        everything.read, everything.published = (
+            everything.read + source.read,
+            everything.published + source.published,
+        )
+        for side in ("rejected", "failed"):
+            for reason, count in getattr(source, side).items():
+                getattr(everything, side)[reason] = getattr(everything, side).get(reason, 0) + count
+    return {**result, "total": _account(everything)}
+
+
+def _account(source: SourceSummary) -> dict[str, Any]:
+    return {
+        "read": source.read,
+        "published": source.published,
+        "rejected": dict(sorted(source.rejected.items())),
+        "failed": dict(sorted(source.failed.items())),
+    }
+
+
+def check_books(
+    chunks: Sequence[HarvestedChunk],
+    total: ChunkSummary,
+    documents: Sequence[Written],
+    ledgers: Sequence[Written],
+) -> None:
+    """Check `read = published + rejected + failed` between what was harvested, decided and written.
+
+    Raises:
+        UserError: with exit code 1, saying which counts differ.
+    """
+    account = books(total)["total"]
+    written = {
+        "published": sum(file.rows for file in documents),
+        "rejected": sum(file.rows for file in ledgers if "/rejected/" in file.path),
+        "failed": sum(file.rows for file in ledgers if "/failed/" in file.path),
+    }
+    decided = {
+        "published": account["published"],
+        "rejected": sum(account["rejected"].values()),
+        "failed": sum(account["failed"].values()),
+    }
+    read = sum(chunk.rows for chunk in chunks)
+    wrong = [f"{name}: decided {decided[name]:,}, written {written[name]:,}" for name in written if written[name] != decided[name]]
+    if sum(decided.values()) != read:
+        wrong.append(f"read {read:,}, accounted for {sum(decided.values()):,}")
+    if wrong:
+        raise UserError(
+            "the books do not balance: " + "; ".join(wrong) + ". This is a defect of corpusmill or a damaged disk; "
+            "do not use the output. Please report it with the files in work/.",
+            1,
+        )
+
+
+def versions() -> dict[str, str]:
+    """Versions of what decides the bytes of a result."""
+    from filters.words import WORD_RULE
+
+    names = ("apache-beam", "numba", "numpy", "pyarrow", "trafilatura", "fasttext-community", "presidio-analyzer")
+    found = {name: importlib.metadata.version(name) for name in names}
+    return {"python": platform.python_version(), **found, "word rule": WORD_RULE}
+
+
+__all__ = ["Outcome", "Plan", "StageSettings", "execute", "plan_run"]

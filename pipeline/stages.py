@@ -1,0 +1,253 @@
+"""The chain of one split: which stages a harvest runs, in order, and the columns that each makes.
+
+A stage is a pure function `RecordBatch -> RecordBatch`. It may edit the text (extraction, redaction, line edits) or add
+columns, and never drops a document. The chain is built from a plan, which is data, so every worker builds the same one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import xxhash
+from pydantic import BaseModel, Field
+
+from decontam.settings import DecontaminationSettings
+from filters.language import LanguageSettings
+from filters.measures import Column, Measure
+from filters.pii import PiiSettings
+from filters.safety import SafetySettings
+from pipeline.chunks import with_columns
+from pipeline.dedup.settings import DedupSettings
+from pipeline.extract import ExtractionSettings
+
+READ_COLUMNS = (
+    Column("http.status", pa.int32(), "HTTP status code of the response; missing for sources of text"),
+    Column("http.content_type", pa.string(), "media type of the response, lower case; empty where none was sent"),
+    Column("http.bytes", pa.int64(), "length of the body in bytes, also where it was not loaded"),
+    Column("warc.truncated", pa.string(), "why the archive holds a part of the body only; empty for a whole one"),
+)
+
+KEY_COLUMNS = (
+    Column("text_hash", pa.uint64(), "XXH3-64 of the text: equal texts have equal hashes"),
+    Column("url_hash", pa.uint64(), "XXH3-64 of the URL without scheme and fragment; missing without URL"),
+)
+
+
+class MinHashSettings(BaseModel, frozen=True, extra="forbid"):
+    """The signatures that deduplication compares: `permutations` hashes over the word `ngram`s of a document.
+
+    Word 5-grams and 112 hashes (14 bands of 8): FineWeb. `fss_v1` is Fast Similarity Sketching, which estimates Jaccard with a
+    lower error than the classic `affine_v1` at the same size (docs/words.md).
+    """
+
+    ngram: int = Field(default=5, ge=1, le=32)
+    permutations: int = Field(default=112, ge=8, le=1024)
+    family: Literal["fss_v1", "affine_v1"] = "fss_v1"
+
+
+class StageSettings(BaseModel, frozen=True, extra="forbid"):
+    """The settings of every stage of the harvest; None leaves a stage out.
+
+    `decontamination_index` is where the driver has written the benchmark index.
+    """
+
+    extraction: ExtractionSettings | None = ExtractionSettings()
+    language: LanguageSettings | None = LanguageSettings()
+    safety: SafetySettings | None = SafetySettings()
+    pii: PiiSettings | None = PiiSettings()
+    quality: bool = True
+    minhash: MinHashSettings = MinHashSettings()
+    dedup: DedupSettings | None = DedupSettings()
+    decontamination: DecontaminationSettings | None = None
+    decontamination_index: str | None = None
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A named step of the chain and the columns that rules may use after it.
+
+    `edits` tells that its result replaces `text`; `extra` are columns that it makes for the decide phase only.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    run: Callable[[pa.RecordBatch], pa.RecordBatch]
+    extra: tuple[Column, ...] = ()
+
+    @property
+    def made(self) -> tuple[Column, ...]:
+        """All columns that it makes."""
+        return (*self.columns, *self.extra)
+
+
+def build_stages(settings: StageSettings) -> list[Stage]:
+    """The chain of a plan, in the order of the recipe."""
+    stages = [Stage("read", READ_COLUMNS, lambda docs: docs)]
+    if settings.extraction is not None:
+        stages.append(_extract(settings.extraction))
+    else:
+        stages.append(_measure_text())
+    if settings.language is not None:
+        stages.append(_language(settings.language))
+    if settings.safety is not None:
+        stages.append(_safety(settings.safety))
+    if settings.pii is not None:
+        stages.append(_pii(settings.pii))
+    stages.append(_words(settings))
+    return stages
+
+
+def _extract(settings: ExtractionSettings) -> Stage:
+    from pipeline import extract
+
+    def run(docs: pa.RecordBatch) -> pa.RecordBatch:
+        docs = extract.extract(docs, settings)
+        return with_columns(docs, extract.measure_text(docs["text"]))
+
+    return Stage("extract", extract.COLUMNS, run)
+
+
+def _measure_text() -> Stage:
+    from pipeline import extract
+
+    return Stage("text", extract.COLUMNS, lambda docs: with_columns(docs, extract.measure_text(docs["text"])))
+
+
+def _language(settings: LanguageSettings) -> Stage:
+    from filters.language import language
+
+    return _of_measure("language", language(settings))
+
+
+def _safety(settings: SafetySettings) -> Stage:
+    from filters.safety import safety
+
+    return _of_measure("safety", safety(settings))
+
+
+def _of_measure(name: str, measure: Measure) -> Stage:
+    from filters.words import index_words
+
+    def run(docs: pa.RecordBatch) -> pa.RecordBatch:
+        return with_columns(docs, dict(measure(docs, index_words(docs["text"]))))
+
+    return Stage(name, measure.columns, run)
+
+
+def _pii(settings: PiiSettings) -> Stage:
+    from filters import pii
+
+    def run(docs: pa.RecordBatch) -> pa.RecordBatch:
+        text, counts = pii.redact(docs["text"], settings)
+        return with_columns(docs, {"text": text, **counts})
+
+    return Stage("pii", tuple(pii.COLUMNS), run)
+
+
+def _words(settings: StageSettings) -> Stage:
+    """Everything that reads the final words of a document, from one word index."""
+    from filters.words import index_words
+
+    # Deduplication keeps the longest copy, so it needs the word count also where quality is not measured.
+    measures = _quality_measures() if settings.quality else _counting() if settings.dedup is not None else []
+    makers: list[tuple[tuple[Column, ...], Callable[[pa.RecordBatch, Any], dict[str, Any]]]] = [
+        (KEY_COLUMNS, _keys)
+    ]
+    if settings.dedup is not None:
+        makers.append(_signatures(settings.minhash))
+    if settings.decontamination_index is not None:
+        makers.append(_hits(settings.decontamination_index))
+
+    def run(docs: pa.RecordBatch) -> pa.RecordBatch:
+        words = index_words(docs["text"])
+        made: dict[str, Any] = {}
+        for measure in measures:
+            made.update(measure(docs, words))
+        for columns, maker in makers:
+            values = maker(docs, words)
+            made.update({column.name: values[column.name] for column in columns})
+        return with_columns(docs, made)
+
+    columns = tuple(column for measure in measures for column in measure.columns)
+    return Stage("quality", columns, run, tuple(column for made, _ in makers for column in made))
+
+
+def _quality_measures() -> Sequence[Measure]:
+    from filters import c4, fineweb, gopher
+
+    return [gopher.gopher, fineweb.fineweb, c4.c4]
+
+
+def _counting() -> Sequence[Measure]:
+    from filters import gopher
+
+    return [gopher.gopher]
+
+
+def _keys(docs: pa.RecordBatch, words: Any) -> dict[str, Any]:  # noqa: ARG001 - a maker's signature
+    texts, urls = docs["text"].to_pylist(), docs["url"].to_pylist()
+    return {
+        "text_hash": np.array([xxhash.xxh3_64_intdigest((text or "").encode()) for text in texts], np.uint64),
+        "url_hash": pa.array(
+            [xxhash.xxh3_64_intdigest(_bare(url).encode()) if url else None for url in urls], pa.uint64()
+        ),
+    }
+
+
+def _bare(url: str) -> str:
+    """A URL without what does not tell pages apart: scheme, fragment, the case of the host."""
+    rest = url.split("#", 1)[0].split("://", 1)[-1]
+    host, slash, path = rest.partition("/")
+    return host.lower() + slash + path
+
+
+def _signatures(
+    settings: MinHashSettings,
+) -> tuple[tuple[Column, ...], Callable[[pa.RecordBatch, Any], dict[str, Any]]]:
+    from filters import minhash
+
+    column = Column(
+        "minhash",
+        pa.binary(4 * settings.permutations),
+        "MinHash signature: little-endian uint32 values; missing without words",
+    )
+
+    def maker(docs: pa.RecordBatch, words: Any) -> dict[str, Any]:  # noqa: ARG001 - a maker's signature
+        signed = minhash.signatures(words, n=settings.ngram, k=settings.permutations, family=settings.family)
+        matrix = np.ascontiguousarray(signed.astype("<u4", copy=False))
+        return {"minhash": fixed_binary(matrix, ~minhash.valid_signatures(signed))}
+
+    return (column,), maker
+
+
+def fixed_binary(matrix: np.ndarray, missing: np.ndarray) -> pa.Array:
+    """The rows of a matrix as one fixed-size binary column, null where `missing`."""
+    width = matrix.shape[1] * matrix.itemsize
+    valid = pa.array(~missing).buffers()[1]
+    nulls = int(missing.sum())
+    return pa.Array.from_buffers(
+        pa.binary(width), len(matrix), [valid if nulls else None, pa.py_buffer(matrix.tobytes())], nulls
+    )
+
+
+def _hits(
+    index_path: str,
+) -> tuple[tuple[Column, ...], Callable[[pa.RecordBatch, Any], dict[str, Any]]]:
+    from decontam.ngrams import NgramIndex
+    from decontam.scan import scan
+
+    column = Column(
+        "decontamination.hits", pa.list_(pa.uint32()), "benchmark n-grams in the document, by their id in the index"
+    )
+    opened: list[NgramIndex] = []
+
+    def maker(docs: pa.RecordBatch, words: Any) -> dict[str, Any]:  # noqa: ARG001 - a maker's signature
+        if not opened:
+            opened.append(NgramIndex.open(index_path))
+        return {"decontamination.hits": scan(words, opened[0])}
+
+    return (column,), maker
