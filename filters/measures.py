@@ -61,9 +61,7 @@ def measure(*columns: Column) -> Callable[[Callable[[pa.RecordBatch, WordIndex],
         def measured(docs: pa.RecordBatch, words: WordIndex) -> Columns:
             made = function(docs, words)
             if set(made) != set(names):
-                raise ValueError(
-                    f"{function.__name__} declares {sorted(names)} and returned {sorted(made)}"
-                )
+                raise ValueError(f"{function.__name__} declares {sorted(names)} and returned {sorted(made)}")
             return {column.name: _as_column(made[column.name], column, docs.num_rows) for column in columns}
 
         measured.columns = columns  # type: ignore[attr-defined]

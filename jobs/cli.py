@@ -45,7 +45,7 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
             click.option("--config", metavar="FILE", help="YAML over the job's own; see --print-config."),
             click.option("--benchmarks", metavar="FILE", help="Registry of the benchmarks to decontaminate against."),
             click.option("--benchmark-root", metavar="DIR", help="Folder of the benchmark files."),
-            click.option("--workers", type=click.IntRange(1), help="Worker processes; default: one per core."),
+            click.option("--workers", type=click.IntRange(0), help="Worker processes (0: this process); default: one per core."),
             click.option("--runner", default="local", show_default=True, help="local, or a Beam runner's name."),
             click.option("--overwrite", is_flag=True, help="Replace a result of another configuration."),
             click.option("--keep-measures", is_flag=True, help="Measure all documents fully and keep the harvest, so that other rules take seconds."),
@@ -84,7 +84,7 @@ def web(context: click.Context, **options: Any) -> None:
 
 @main.command()
 @click.option("--output", default="demo-out", show_default=True, metavar="DIR", help="Folder for input and result.")
-@click.option("--workers", type=click.IntRange(1), help="Worker processes; default: one per core.")
+@click.option("--workers", type=click.IntRange(0), help="Worker processes (0: this process); default: one per core.")
 @click.option("--overwrite", is_flag=True, help="Replace an earlier result.")
 @reported
 def demo(output: str, workers: int | None, overwrite: bool) -> None:
@@ -92,7 +92,11 @@ def demo(output: str, workers: int | None, overwrite: bool) -> None:
     from jobs import demo as job
     from jobs.printing import print_outcome
 
-    print_outcome(job.run(os.path.abspath(output), workers or os.cpu_count() or 1, overwrite=overwrite))
+    print_outcome(job.run(os.path.abspath(output), _workers(workers), overwrite=overwrite))
+
+
+def _workers(given: int | None) -> int:
+    return given if given is not None else os.cpu_count() or 1
 
 
 def required(value: str | None, name: str) -> str:
@@ -127,7 +131,7 @@ def runner_settings(options: dict[str, Any], extra: list[str]) -> Any:
     from pipeline.engine import RunnerSettings, unknown_options
 
     settings = RunnerSettings(
-        runner=options["runner"], workers=options["workers"] or os.cpu_count() or 1, options=tuple(extra)
+        runner=options["runner"], workers=_workers(options["workers"]), options=tuple(extra)
     )
     ours = [name for parameter in click.get_current_context().command.params for name in parameter.opts]
     for option in unknown_options(settings):

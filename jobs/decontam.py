@@ -43,6 +43,7 @@ def configure(options: dict[str, Any]) -> JobConfig:
         "language": None,
         "safety": None,
         "pii": None,
+        "lines": None,
         "quality": False,
         "dedup": None,
         "decontamination": settings,
@@ -59,7 +60,7 @@ def configure(options: dict[str, Any]) -> JobConfig:
 @click.option("--threshold", default="1000", show_default=True, help="Documents that make an n-gram common usage, or auto.")
 @click.option("--skip", multiple=True, metavar="KEY", help="Leave a benchmark out; may be repeated.")
 @click.option("--allow-missing", is_flag=True, help="Go on without benchmarks that have no file; the report lists them.")
-@click.option("--workers", type=click.IntRange(1), help="Worker processes; default: one per core.")
+@click.option("--workers", type=click.IntRange(0), help="Worker processes (0: this process); default: one per core.")
 @click.option("--runner", default="local", show_default=True, help="local, or a Beam runner's name.")
 @click.option("--overwrite", is_flag=True, help="Replace a result of another configuration.")
 @click.option("--explain", is_flag=True, help="Print the resolved plan; run nothing.")

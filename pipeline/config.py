@@ -23,7 +23,7 @@ from pipeline.extract import ExtractionSettings
 from pipeline.publish import PublishSettings
 from pipeline.rules import Bound
 from pipeline.sources import ReadSettings, TextColumns
-from pipeline.stages import MinHashSettings, StageSettings
+from pipeline.stages import LineSettings, MinHashSettings, StageSettings
 
 C = TypeVar("C", bound=BaseModel)
 
@@ -64,6 +64,7 @@ class JobConfig(BaseModel, frozen=True, extra="forbid"):
     language: LanguageSettings | None = LanguageSettings()
     safety: SafetySettings | None = SafetySettings()
     pii: PiiSettings | None = PiiSettings()
+    lines: LineSettings | None = LineSettings()
     quality: bool = True
     minhash: MinHashSettings = MinHashSettings()
     dedup: DedupSettings | None = DedupSettings()
@@ -102,6 +103,7 @@ class JobConfig(BaseModel, frozen=True, extra="forbid"):
             language=self.language,
             safety=self.safety,
             pii=self.pii,
+            lines=self.lines,
             quality=self.quality,
             minhash=self.minhash,
             dedup=self.dedup,

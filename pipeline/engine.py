@@ -48,7 +48,7 @@ class Partition(BaseModel, frozen=True):
 
 
 class RunnerSettings(BaseModel, frozen=True, extra="forbid"):
-    """Where a run's tasks are done. `options` are passed to Beam as they are."""
+    """Where a run's tasks are done. `options` are passed to Beam as they are; `workers` are local processes (0: this one)."""
 
     runner: str = "local"
     workers: int = 1

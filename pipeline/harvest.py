@@ -57,7 +57,7 @@ class HarvestPlan(BaseModel, frozen=True, extra="forbid"):
     reading: dict[str, ReadSettings]
     stages: StageSettings
     rules: dict[str, Bound]
-    deferred: tuple[str, ...] = ("quality",)
+    deferred: tuple[str, ...] = ("lines", "quality")
     keep_measures: bool = False
     failure_limit: float = 0.2
 

@@ -41,7 +41,7 @@ from pipeline.sources.discover import SourceConfig, plan_splits
 from pipeline.stages import StageSettings, build_stages
 from pipeline.summary import ChunkSummary, ReportRule, SourceSummary, add_up
 
-DEFERRED = ("quality",)
+DEFERRED = ("lines", "quality")
 """Stages whose rules come after deduplication in the recipe."""
 
 EXAMPLES = 10
@@ -153,7 +153,7 @@ def _engine(folder: OutputFolder, runner: RunnerSettings, quiet: bool | None) ->
         counters = stack.enter_context(progress.counting())
         is_quiet = not sys.stderr.isatty() if quiet is None else quiet
         display = stack.enter_context(progress.Display(counters, quiet=is_quiet))
-        if runner.is_local:
+        if runner.is_local and runner.workers:
             stack.enter_context(pool.using_pool(runner.workers, counters))
         yield Engine(storage.join(folder.work, "tasks"), runner, display)
 

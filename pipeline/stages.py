@@ -16,7 +16,10 @@ import xxhash
 from pydantic import BaseModel, Field
 
 from decontam.settings import DecontaminationSettings
+from filters.c4 import C4LineEdits
+from filters.dclm import DclmLineEdits
 from filters.language import LanguageSettings
+from filters.lines import Edited
 from filters.measures import Column, Measure
 from filters.pii import PiiSettings
 from filters.safety import SafetySettings
@@ -49,6 +52,13 @@ class MinHashSettings(BaseModel, frozen=True, extra="forbid"):
     family: Literal["fss_v1", "affine_v1"] = "fss_v1"
 
 
+class LineSettings(BaseModel, frozen=True, extra="forbid"):
+    """Which line edits are made before quality is measured; None leaves one out. FineWeb makes C4's, DCLM its own."""
+
+    c4: C4LineEdits | None = C4LineEdits()
+    dclm: DclmLineEdits | None = DclmLineEdits()
+
+
 class StageSettings(BaseModel, frozen=True, extra="forbid"):
     """The settings of every stage of the harvest; None leaves a stage out.
 
@@ -59,6 +69,7 @@ class StageSettings(BaseModel, frozen=True, extra="forbid"):
     language: LanguageSettings | None = LanguageSettings()
     safety: SafetySettings | None = SafetySettings()
     pii: PiiSettings | None = PiiSettings()
+    lines: LineSettings | None = LineSettings()
     quality: bool = True
     minhash: MinHashSettings = MinHashSettings()
     dedup: DedupSettings | None = DedupSettings()
@@ -97,6 +108,8 @@ def build_stages(settings: StageSettings) -> list[Stage]:
         stages.append(_safety(settings.safety))
     if settings.pii is not None:
         stages.append(_pii(settings.pii))
+    if settings.lines is not None:
+        stages.append(_lines(settings.lines))
     stages.append(_words(settings))
     return stages
 
@@ -120,22 +133,26 @@ def _measure_text() -> Stage:
 def _language(settings: LanguageSettings) -> Stage:
     from filters.language import language
 
-    return _of_measure("language", language(settings))
+    return _of_measures("language", [language(settings)])
 
 
 def _safety(settings: SafetySettings) -> Stage:
-    from filters.safety import safety
+    from filters.safety import profanity, toxicity
 
-    return _of_measure("safety", safety(settings))
+    return _of_measures("safety", [profanity(settings), toxicity(settings)])
 
 
-def _of_measure(name: str, measure: Measure) -> Stage:
+def _of_measures(name: str, measures: Sequence[Measure]) -> Stage:
     from filters.words import index_words
 
     def run(docs: pa.RecordBatch) -> pa.RecordBatch:
-        return with_columns(docs, dict(measure(docs, index_words(docs["text"]))))
+        words = index_words(docs["text"])
+        made: dict[str, Any] = {}
+        for measure in measures:
+            made.update(measure(docs, words))
+        return with_columns(docs, made)
 
-    return Stage(name, measure.columns, run)
+    return Stage(name, tuple(column for measure in measures for column in measure.columns), run)
 
 
 def _pii(settings: PiiSettings) -> Stage:
@@ -143,9 +160,33 @@ def _pii(settings: PiiSettings) -> Stage:
 
     def run(docs: pa.RecordBatch) -> pa.RecordBatch:
         text, counts = pii.redact(docs["text"], settings)
-        return with_columns(docs, {"text": text, **counts})
+        title, _ = pii.redact(docs["title"], settings)
+        return with_columns(docs, {"text": text, "title": title, **counts})
 
     return Stage("pii", tuple(pii.COLUMNS), run)
+
+
+def _lines(settings: LineSettings) -> Stage:
+    from filters import c4, dclm
+    from filters.words import index_words
+
+    edits: list[tuple[tuple[Column, ...], str, Callable[[pa.Array], Edited]]] = []
+    if settings.c4 is not None:
+        chosen = settings.c4
+        edits.append((c4.EDIT_COLUMNS, "c4", lambda text: c4.edit_lines(text, index_words(text), chosen)))
+    if settings.dclm is not None:
+        picked = settings.dclm
+        edits.append((dclm.EDIT_COLUMNS, "dclm", lambda text: dclm.edit_lines(text, index_words(text), picked)))
+
+    def run(docs: pa.RecordBatch) -> pa.RecordBatch:
+        for _, name, edit in edits:
+            made = edit(docs["text"])
+            docs = with_columns(
+                docs, {"text": made.text, **made.counts, f"{name}.removed_words": made.removed_words}
+            )
+        return docs
+
+    return Stage("lines", tuple(column for columns, _, _ in edits for column in columns), run)
 
 
 def _words(settings: StageSettings) -> Stage:
@@ -179,13 +220,13 @@ def _words(settings: StageSettings) -> Stage:
 def _quality_measures() -> Sequence[Measure]:
     from filters import c4, fineweb, gopher
 
-    return [gopher.gopher, fineweb.fineweb, c4.c4]
+    return [gopher.gopher_quality, gopher.gopher_repetition, fineweb.fineweb, c4.c4]
 
 
 def _counting() -> Sequence[Measure]:
     from filters import gopher
 
-    return [gopher.gopher]
+    return [gopher.gopher_quality]
 
 
 def _keys(docs: pa.RecordBatch, words: Any) -> dict[str, Any]:  # noqa: ARG001 - a maker's signature

@@ -1,0 +1,154 @@
+"""Room 2: records with equal band keys -> candidate edges, in time linear in the records.
+
+A partition's records are spread over pieces small enough for a processor's cache and looked up in a small
+hash table there. A bucket (documents with one key) becomes a star: an edge from its first document to each
+other one. So a bucket of any size costs one edge a document, and its documents are connected; which of the
+edges hold is for `verify` to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+from pipeline import storage
+from pipeline.dedup.arrays import U32, U64, Blocks, mixed, read_into, unpack, view_of, write_blocks
+from pipeline.dedup.keys import BandSettings
+from pipeline.engine import Block, Partition
+
+RECORD_BYTES = 12
+WORKING_BYTES = 40
+"""What a reduce task needs per record: as read, as sorted into pieces, its edge, the edge as packed."""
+
+_PIECE = 8192
+"""Records of a piece: 8192 x 12 B and a table of twice 16384 x 4 B stay in a level-2 cache of 256 KiB."""
+
+
+def group_bands(item: Partition, shared: BandSettings) -> Blocks:
+    """Task: the candidate edges of a partition of band keys, packed by a hash of their first document."""
+    keys, ordinals = read_records(item.blocks)
+    edges = star_edges(keys, ordinals)
+    with write_blocks(storage.join(shared.folder, f"edges-{item.key}.bin")) as writer:
+        writer.add_spread(mixed(unpack(edges)[0]), shared.edge_partitions, edges)
+    return Blocks(
+        folder=shared.folder, blocks=writer.blocks, counts={"records": len(keys), "edges": len(edges)}
+    )
+
+
+def read_records(blocks: Sequence[Block]) -> tuple[U64, U32]:
+    """The records of blocks that each hold uint64 keys and then as many uint32 ordinals."""
+    counts = [block.length // RECORD_BYTES for block in blocks]
+    keys, ordinals = np.empty(sum(counts), np.uint64), np.empty(sum(counts), np.uint32)
+    done = 0
+    for block, count in zip(blocks, counts, strict=True):
+        data = np.empty(block.length, np.uint8)
+        read_into(block, view_of(data))
+        keys[done : done + count] = data[: 8 * count].view(np.uint64)
+        ordinals[done : done + count] = data[8 * count :].view(np.uint32)
+        done += count
+    return keys, ordinals
+
+
+def star_edges(keys: U64, ordinals: U32) -> U64:
+    """An edge from the smallest ordinal of each key to every other one of it.
+
+    Args:
+        keys: uint64[records], of which every bit is well mixed.
+        ordinals: uint32[records], not decreasing.
+
+    Raises:
+        ValueError: where an ordinal is smaller than the one before; the first of a key would not be the
+        smallest.
+    """
+    if len(ordinals) > 1 and (ordinals[1:] < ordinals[:-1]).any():
+        raise ValueError("records are not in the order of their ordinals")
+    bits = max(0, int(len(keys) // _PIECE).bit_length())
+    return _star_edges(keys, ordinals, bits)  # type: ignore[no-any-return]
+
+
+@njit(cache=True, nogil=True)
+def _pieces(keys: Any, ordinals: Any, bits: int) -> Any:
+    """The records sorted by the low bits of their keys, stably, and where each piece starts."""
+    mask = np.uint64((1 << bits) - 1)
+    starts = np.zeros((1 << bits) + 1, np.int64)
+    for i in range(len(keys)):
+        starts[np.int64(keys[i] & mask) + 1] += 1
+    for piece in range(1 << bits):
+        starts[piece + 1] += starts[piece]
+    nexts = starts[:-1].copy()
+    piece_keys = np.empty(len(keys), np.uint64)
+    piece_ordinals = np.empty(len(keys), np.uint32)
+    for i in range(len(keys)):
+        at = np.int64(keys[i] & mask)
+        piece_keys[nexts[at]] = keys[i]
+        piece_ordinals[nexts[at]] = ordinals[i]
+        nexts[at] += 1
+    return piece_keys, piece_ordinals, starts
+
+
+@njit(cache=True, nogil=True)
+def _table_size(records: int) -> int:
+    size = 1
+    while size < 2 * records:
+        size <<= 1
+    return size
+
+
+@njit(cache=True, nogil=True)
+def _star_edges(keys: Any, ordinals: Any, bits: int) -> Any:
+    piece_keys, piece_ordinals, starts = _pieces(keys, ordinals, bits)
+    largest = 0
+    for piece in range(1 << bits):
+        largest = max(largest, starts[piece + 1] - starts[piece])
+    # By the largest piece: one giant bucket lies in one piece, whatever the others' size.
+    table = np.empty(_table_size(largest), np.uint32)
+    # There are fewer edges than records; pages that stay unwritten take no memory.
+    edges = np.empty(len(keys), np.uint64)
+    count = 0
+    for piece in range(1 << bits):
+        start, stop = starts[piece], starts[piece + 1]
+        if stop - start < 2:
+            continue
+        size = _table_size(stop - start)
+        table[:size] = np.uint32(0)
+        count = _group_piece(
+            piece_keys, piece_ordinals, start, stop, table, size, np.uint64(bits), edges, count
+        )
+    return edges[:count]
+
+
+@njit(cache=True, nogil=True)
+def _group_piece(
+    keys: Any,
+    ordinals: Any,
+    start: int,
+    stop: int,
+    table: Any,
+    size: int,
+    bits: Any,
+    edges: Any,
+    count: int,
+) -> int:
+    """Look up the records of a piece in an empty table; write their edges from `count` on, return where they
+    end.
+    """
+    mask = np.uint64(size - 1)
+    for i in range(start, stop):
+        key = keys[i]
+        slot = (key >> bits) & mask
+        while True:
+            entry = np.int64(table[slot])
+            if entry == 0:
+                table[slot] = np.uint32(i - start + 1)
+                break
+            first = start + entry - 1
+            if keys[first] == key:
+                if ordinals[first] != ordinals[i]:
+                    edges[count] = (np.uint64(ordinals[first]) << np.uint64(32)) | np.uint64(ordinals[i])
+                    count += 1
+                break
+            slot = (slot + np.uint64(1)) & mask
+    return count
