@@ -121,10 +121,10 @@ def load_registry(settings: DecontaminationSettings) -> Registry:
     finder = _Finder()
     sources, missing = [], []
     for benchmark, folder in wanted:
-        root = settings.benchmark_root or folder
-        path = finder.find(benchmark, root)
+        roots = (settings.benchmark_root,) if settings.benchmark_root else (folder, _beside(folder))
+        path = finder.find(benchmark, roots)
         if path is None:
-            missing.append((benchmark, root))
+            missing.append((benchmark, roots))
         else:
             sources.append(Source(benchmark, path))
     if missing and not settings.allow_missing:
@@ -246,12 +246,13 @@ class _Finder:
     def __init__(self) -> None:
         self._folders: dict[str, frozenset[str]] = {}
 
-    def find(self, benchmark: Benchmark, root: str) -> str | None:
-        for name in _candidates(benchmark):
-            path = posixpath.join(root, name)
-            folder, base = posixpath.split(path)
-            if base in self._names(folder):
-                return path
+    def find(self, benchmark: Benchmark, roots: Sequence[str]) -> str | None:
+        for root in roots:
+            for name in _candidates(benchmark):
+                path = posixpath.join(root, name)
+                folder, base = posixpath.split(path)
+                if base in self._names(folder):
+                    return path
         return None
 
     def _names(self, folder: str) -> frozenset[str]:
@@ -262,6 +263,10 @@ class _Finder:
         return self._folders[folder]
 
 
+def _beside(folder: str) -> str:
+    return posixpath.join(folder, "benchmarks")
+
+
 def _candidates(benchmark: Benchmark) -> list[str]:
     """What a benchmark's file may be called: its `file`, or its key (as folders or flat) and an ending."""
     if benchmark.file is not None:
@@ -270,14 +275,14 @@ def _candidates(benchmark: Benchmark) -> list[str]:
     return [stem + ending for stem in stems for ending in FORMATS]
 
 
-def _missing_message(missing: Sequence[tuple[Benchmark, str]]) -> str:
+def _missing_message(missing: Sequence[tuple[Benchmark, Sequence[str]]]) -> str:
     lines = []
-    for benchmark, root in missing:
+    for benchmark, roots in missing:
         flat = f" or {benchmark.key.replace('/', '__')}.*" if "/" in benchmark.key else ""
         looked = benchmark.file or f"{benchmark.key}{FORMATS[0]}, {', '.join(FORMATS[1:])}{flat}"
+        where = " or ".join(root or "." for root in roots)
         lines.append(
-            f'decontamination: benchmark "{benchmark.key}" has no file under {root or "."} '
-            f"(looked for {looked})."
+            f'decontamination: benchmark "{benchmark.key}" has no file under {where} (looked for {looked}).'
         )
     one = len(missing) == 1
     lines.append(

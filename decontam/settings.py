@@ -26,7 +26,7 @@ class DecontaminationSettings(BaseModel):
     )
     benchmark_root: str | None = Field(
         default=None,
-        description="the folder of the benchmark files; none: the folder of their YAML",
+        description="the folder of the benchmark files; none: that of their YAML, or benchmarks/ in it",
     )
     rule: Literal["item"] = Field(default="item", description="one n for each item: its words, at most 13")
     threshold: int | Literal["auto"] = Field(

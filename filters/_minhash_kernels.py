@@ -1,6 +1,7 @@
 """The compiled half of `filters.minhash`: word hashes -> shingle hashes -> signatures -> band keys.
 
-numba widens `uint32 op uint32` to 64 bits, so every 32-bit step is wrapped in `np.uint32`: the families are defined modulo 2^32.
+numba widens `uint32 op uint32` to 64 bits, so every 32-bit step is wrapped in `np.uint32`: the families are
+defined modulo 2^32.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from filters._simd import kernel, multiply_fold
+from filters._simd import kernel, moremur
 
 U = np.uint64
 U32 = np.uint32
@@ -28,7 +29,6 @@ PAD = 16
 SHINGLE_STEP = U(0x9E3779B97F4A7C15)
 SHINGLE_MIX = U(0xD6E8FEB86659FD93)
 BAND_START = U(0xE7037ED1A0B428DB)
-BAND_MIX = U(0xA0761D6478BD642F)
 
 ROUND_STEP, VALUE_STEP = 0x9E3779B1, 0x85EBCA77
 MIX_1, MIX_2, MIX_3 = U32(0x85EBCA6B), U32(0xC2B2AE35), U32(0x27D4EB2F)
@@ -36,7 +36,9 @@ MIX_1, MIX_2, MIX_3 = U32(0x85EBCA6B), U32(0xC2B2AE35), U32(0x27D4EB2F)
 
 @kernel
 def write_shingles(words: Hashes, n: int, out: Hashes) -> int:
-    """Write the hashes of the word n-grams of one document to `out`; fewer than `n` words make one shingle, none make none.
+    """Write the hashes of the word n-grams of one document to `out`; returns how many there are.
+
+    Fewer than `n` words make one shingle, no words none.
 
     hash = mix(words[i] * STEP^(n-1) + ... + words[i+n-1]) mod 2^64, with mix(h) = (h ^ h >> 32) * MIX.
     """
@@ -57,7 +59,7 @@ def write_shingles(words: Hashes, n: int, out: Hashes) -> int:
 
 @kernel
 def narrow_shingles(words: Hashes, n: int, wide: Hashes, out: Values) -> int:
-    """The upper halves of a document's shingle hashes, padded to whole vectors; returns their padded number."""
+    """The upper halves of a document's shingle hashes, padded to whole vectors; returns their number."""
     count = write_shingles(words, n, wide)
     padded = (count + PAD - 1) // PAD * PAD
     for i in range(count):
@@ -101,8 +103,9 @@ def fss_sketch(
 ) -> None:
     """Fast Similarity Sketching (Dahlgaard, Knudsen, Thorup 2017) of one set of shingles.
 
-    Round by round all shingles are thrown into bins; a bin keeps the smallest value of the first round that reaches it. After as
-    many rounds as there are bins (which only tiny sets need), each bin that is still empty takes a minimum over all shingles.
+    Round by round all shingles are thrown into bins; a bin keeps the smallest value of the first round that
+    reaches it. After as many rounds as there are bins (which only tiny sets need), each bin that is still
+    empty takes a minimum over all shingles.
     """
     size = len(row)
     row[:] = EMPTY
@@ -198,7 +201,7 @@ def write_band_keys(signatures: npt.NDArray[np.uint32], rows: int, out: npt.NDAr
                 pair = U(signatures[document, k])
                 if k + 1 < (band + 1) * rows:
                     pair |= U(signatures[document, k + 1]) << U(32)
-                state = multiply_fold(pair ^ BAND_MIX, state)
+                state = moremur(state ^ pair)
             out[document, band] = state
 
 

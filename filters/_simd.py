@@ -1,4 +1,4 @@
-"""The few machine operations that numba lacks, as LLVM instructions, and the one way kernels are compiled here.
+"""The few machine operations that numba lacks, as LLVM instructions, and the one way to compile kernels.
 
 Everything takes plain addresses (`uint64`) and touches exactly the bytes that its name says: the caller
 proves that they lie inside a buffer. The 64-byte class masks are vector code that LLVM lowers to whatever the
@@ -8,6 +8,8 @@ machine has (AVX-512, AVX2, NEON).
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from llvmlite import ir
@@ -21,7 +23,11 @@ Generator = Callable[[Any, Any, Any, Any], Any]
 BLOCK = 64
 """Bytes that one class mask covers: one bit for each in a 64-bit word."""
 
-_I8, _I16, _I32, _I64, _I128 = (ir.IntType(bits) for bits in (8, 16, 32, 64, 128))
+MOREMUR_SHIFTS = (27, 33, 27)
+MOREMUR_FACTORS = (0x3C79AC492BA7B653, 0x1C69B3F74AC4AE35)
+"""Pelle Evensen's mixer `moremur` (2019): xor-shift, multiply, xor-shift, multiply, xor-shift."""
+
+_I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 _FALSE = ir.Constant(ir.IntType(1), 0)
 _BYTES = ir.VectorType(_I8, BLOCK)
 _U64 = types.uint64
@@ -29,24 +35,48 @@ _U64 = types.uint64
 
 def kernel(function: Function) -> Function:
     """Compile a function with numba: machine code cached on disk, the interpreter lock released meanwhile."""
-    return cast(Function, njit(cache=True, nogil=True)(function))
+    return cast(Function, _with_honest_cache(njit(cache=True, nogil=True)(function)))
 
 
 def inlined(function: Function) -> Function:
     """Compile a small function into its callers, where a call would cost more than its body."""
-    return cast(Function, njit(cache=True, nogil=True, forceinline=True)(function))
+    return cast(Function, _with_honest_cache(njit(cache=True, nogil=True, forceinline=True)(function)))
 
 
-def _operation(arguments: int, generate: Generator, about: str) -> Operation:
-    """Make an operation on `arguments` (1 or 2) 64-bit numbers that gives one, from its LLVM instructions."""
+@cache
+def sources_stamp() -> tuple[tuple[str, float, int], ...]:
+    """Name, time and size of all kernel modules of this folder."""
+    modules = sorted(Path(__file__).parent.glob("_*.py"))
+    return tuple((module.name, module.stat().st_mtime, module.stat().st_size) for module in modules)
 
-    def one(_typing: Any, _first: Any) -> Any:
+
+def _with_honest_cache(dispatcher: Any) -> Any:
+    """Let a change of any kernel module invalidate the machine code of all.
+
+    numba looks only at the file of the function itself, and would go on using what it compiled from the
+    former version of a function that is called from another module.
+    """
+    cache_file = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)
+    stamp = getattr(cache_file, "_source_stamp", None)
+    if cache_file is not None and stamp is not None:
+        cache_file._source_stamp = (stamp, sources_stamp())
+    return dispatcher
+
+
+def operation(arguments: int, generate: Generator, about: str) -> Operation:
+    """Make an operation on 1, 2 or 5 64-bit numbers that gives one, from its LLVM instructions."""
+
+    def one(_typing: Any, _a: Any) -> Any:
         return _U64(_U64), generate
 
-    def two(_typing: Any, _first: Any, _second: Any) -> Any:
+    def two(_typing: Any, _a: Any, _b: Any) -> Any:
         return _U64(_U64, _U64), generate
 
-    template = one if arguments == 1 else two
+    def five(_typing: Any, _a: Any, _b: Any, _c: Any, _d: Any, _e: Any) -> Any:
+        return _U64(_U64, _U64, _U64, _U64, _U64), generate
+
+    templates: dict[int, Operation] = {1: one, 2: two, 5: five}
+    template = templates[arguments]
     template.__doc__ = about
     return cast(Operation, intrinsic(template))
 
@@ -59,9 +89,13 @@ def _load(width: Any) -> Generator:
     return generate
 
 
-def _store_u64(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-    builder.store(args[1], builder.inttoptr(args[0], _I64.as_pointer()), align=1)
-    return args[1]
+def _store(width: Any) -> Generator:
+    def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+        value = args[1] if width is _I64 else builder.trunc(args[1], width)
+        builder.store(value, builder.inttoptr(args[0], width.as_pointer()), align=1)
+        return args[1]
+
+    return generate
 
 
 def _trailing_zeros(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
@@ -72,21 +106,32 @@ def _count_ones(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
     return builder.ctpop(args[0])
 
 
-def _multiply_fold(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-    product = builder.mul(builder.zext(args[0], _I128), builder.zext(args[1], _I128))
-    high = builder.lshr(product, ir.Constant(_I128, 64))
-    return builder.xor(builder.trunc(product, _I64), builder.trunc(high, _I64))
+def moremur_code(builder: Any, value: Any) -> Any:
+    """The instructions of `moremur`, on a number or on a vector of numbers."""
+
+    def constant(number: int) -> Any:
+        lanes = getattr(value.type, "count", None)
+        return ir.Constant(value.type, number if lanes is None else [number] * lanes)
+
+    for shift, factor in zip(MOREMUR_SHIFTS, MOREMUR_FACTORS, strict=False):
+        value = builder.mul(builder.xor(value, builder.lshr(value, constant(shift))), constant(factor))
+    return builder.xor(value, builder.lshr(value, constant(MOREMUR_SHIFTS[-1])))
 
 
-load_u8 = _operation(1, _load(_I8), "The byte at an address.")
-load_u16 = _operation(1, _load(_I16), "The two bytes at an address, little-endian; no alignment needed.")
-load_u32 = _operation(1, _load(_I32), "The four bytes at an address, little-endian; no alignment needed.")
-load_u64 = _operation(1, _load(_I64), "The eight bytes at an address, little-endian; no alignment needed.")
-store_u64 = _operation(2, _store_u64, "Write eight bytes to an address; returns them.")
-trailing_zeros = _operation(1, _trailing_zeros, "The position of the lowest set bit; 64 when there is none.")
-count_ones = _operation(1, _count_ones, "The number of set bits.")
-multiply_fold = _operation(
-    2, _multiply_fold, "The two halves of the 128-bit product, combined by exclusive or (the step of wyhash)."
+def _moremur(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
+    return moremur_code(builder, args[0])
+
+
+load_u8 = operation(1, _load(_I8), "The byte at an address.")
+load_u16 = operation(1, _load(_I16), "The two bytes at an address, little-endian; no alignment needed.")
+load_u32 = operation(1, _load(_I32), "The four bytes at an address, little-endian; no alignment needed.")
+load_u64 = operation(1, _load(_I64), "The eight bytes at an address, little-endian; no alignment needed.")
+store_u8 = operation(2, _store(_I8), "Write the lowest byte of a number to an address.")
+store_u64 = operation(2, _store(_I64), "Write a number to an address, little-endian.")
+trailing_zeros = operation(1, _trailing_zeros, "The position of the lowest set bit; 64 when there is none.")
+count_ones = operation(1, _count_ones, "The number of set bits.")
+moremur = operation(
+    1, _moremur, "Mix 64 bits: every bit of the number changes half of the bits of the result."
 )
 
 
@@ -104,13 +149,13 @@ def _is_word_byte(builder: Any, values: Any) -> Any:
 
 
 def _byte_mask(test: Callable[[Any, Any], Any], about: str) -> Operation:
-    """Make an operation: address of 64 readable bytes -> a bit for each byte that passes `test`, lowest first."""
+    """Make an operation: the address of 64 readable bytes -> a bit for each one that passes `test`."""
 
     def generate(_context: Any, builder: Any, _signature: Any, args: Any) -> Any:
         values = builder.load(builder.inttoptr(args[0], _BYTES.as_pointer()), align=1)
         return builder.bitcast(test(builder, values), _I64)
 
-    return _operation(1, generate, about)
+    return operation(1, generate, about)
 
 
 word_mask = _byte_mask(_is_word_byte, "ASCII letters and digits among 64 bytes.")

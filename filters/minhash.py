@@ -4,11 +4,11 @@
     keys = band_keys(sketches, bands=14, rows=8)                   # uint64 (documents, 14)
     keys = keys[valid_signatures(sketches)]                        # documents without words are in no group
 
-Two families of hash functions, fixed by docs/words.md and by name; signatures of different families, or of other `n` or `k`, cannot
-be compared:
+Two families of hash functions, fixed by docs/words.md and by name; signatures of different families, or of
+other `n` or `k`, cannot be compared:
 
-    fss_v1      Fast Similarity Sketching (Dahlgaard, Knudsen, Thorup 2017): the default. Time independent of `k` for ordinary
-                documents, and a smaller error than `k` independent hashes have.
+    fss_v1      Fast Similarity Sketching (Dahlgaard, Knudsen, Thorup 2017), the default: its time hardly
+                depends on `k`, and its error is smaller than that of `k` independent hashes.
     affine_v1   the classic form (Broder 1997): `k` independent affine permutations modulo 2^32.
 """
 
@@ -46,8 +46,8 @@ def signatures(
 ) -> Signatures:
     """Sketch the set of word n-grams of every document.
 
-    A document with fewer than `n` words has one shingle, of all its words. A document without words gets a row that
-    `valid_signatures` tells from all others.
+    A document with fewer than `n` words has one shingle, of all its words. A document without words gets a
+    row that `valid_signatures` tells from all others.
 
     Args:
         words: the word index of a chunk.
@@ -75,7 +75,7 @@ def signatures(
 
 
 def valid_signatures(sketches: Signatures) -> npt.NDArray[np.bool_]:
-    """Which documents have a signature at all; the others have no words, and must not be grouped with anything."""
+    """Which documents have a signature at all; the others have no words and must not be grouped."""
     return np.not_equal(sketches[..., 0], _EMPTY)
 
 
@@ -100,18 +100,18 @@ def band_keys(sketches: Signatures, bands: int, rows: int) -> Keys:
 def band_shape(threshold: float, k: int = SIGNATURE_SIZE) -> tuple[int, int]:
     """Bands and rows of at most `k` values that find pairs of a Jaccard similarity of `threshold` best.
 
-    Uses datasketch's optimiser (Ke Zhu et al.): false positives and false negatives, as areas under the curve of
-    `1 - (1 - s^rows)^bands`, weigh the same.
+    Uses datasketch's optimiser: false positives and false negatives, as areas below and above the curve
+    `1 - (1 - s^rows)^bands` of being found, weigh the same.
 
     Raises:
         ValueError: for a threshold outside 0..1.
     """
     if not 0 < threshold < 1:
         raise ValueError(f"a Jaccard threshold lies between 0 and 1, not at {threshold}")
-    from datasketch.lsh import _optimal_param  # here, because it loads scipy, which takes a second
+    from datasketch import MinHashLSH  # here, because it loads scipy, which takes a second
 
-    bands, rows = _optimal_param(threshold, k, 0.5, 0.5)
-    return int(bands), int(rows)
+    chosen = MinHashLSH(threshold=threshold, num_perm=k)
+    return int(chosen.b), int(chosen.r)
 
 
 def estimate_jaccard(left: Signatures, right: Signatures) -> Floats:
@@ -119,13 +119,16 @@ def estimate_jaccard(left: Signatures, right: Signatures) -> Floats:
 
     Shapes broadcast: (pairs, k) with (pairs, k) gives (pairs,), (k,) with (documents, k) gives (documents,).
     """
-    equal: Floats = np.mean(np.equal(left, right), axis=-1)
-    return np.where(valid_signatures(left) & valid_signatures(right), equal, 0.0)
+    shares = np.count_nonzero(np.equal(left, right), axis=-1) / left.shape[-1]
+    return np.where(valid_signatures(left) & valid_signatures(right), shares, 0.0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class ShingleSets:
-    """The sets of shingles of a chunk's documents, exactly: set `d` is `hashes[offsets[d] : offsets[d + 1]]`, sorted, distinct."""
+    """The sets of shingle hashes of a chunk's documents.
+
+    Set `d` is `hashes[offsets[d] : offsets[d + 1]]`, sorted, without repetitions.
+    """
 
     offsets: Ints
     hashes: Keys
@@ -165,7 +168,7 @@ def shingle_hashes(words: WordIndex, n: int = SHINGLE_WORDS) -> ShingleSets:
 
 @cache
 def _permutations(k: int) -> tuple[Signatures, Signatures]:
-    """Slopes (odd) and shifts of `affine_v1`: the upper halves of the SplitMix64 sequence from a fixed seed; k rounded up to fours."""
+    """Slopes (odd) and shifts of `affine_v1`: upper halves of SplitMix64 from a fixed seed, `k` or more."""
     slopes: list[int] = []
     shifts: list[int] = []
     state = _AFFINE_SEED

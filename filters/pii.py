@@ -301,6 +301,20 @@ def _mod_97(value: str) -> bool:
     return compact.isascii() and int("".join(str(int(c, 36)) for c in compact[4:] + compact[:4])) % 97 == 1
 
 
+_SEPARATOR = r"[ .()\-\u2010-\u2015\u00a0/+]"
+# Seven digits or more with at most four separators between two; possessive, so that no text makes it
+# backtrack.
+_DIGITS = re.compile(rf"\d(?:{_SEPARATOR}{{0,4}}+\d){{6,}}+")
+
+
+def _in_digit_runs(pattern: re.Pattern[str], text: str, digits: int) -> Iterator[re.Match[str]]:
+    """The matches of a pattern in the digit runs of so many characters: most digits of a page are in none."""
+    for run in _DIGITS.finditer(text):
+        if run.end() - run.start() >= digits:
+            # Two characters more, for what must not follow.
+            yield from pattern.finditer(text, run.start(), run.end() + 2)
+
+
 # As written on cards: in one piece, in fours, or 4-6-5 and 4-6-4 (American Express, Diners), one kind of
 # separator throughout.
 _CARD = re.compile(
@@ -320,7 +334,7 @@ def _cards(text: str) -> Iterator[Span]:
     """An issuer's prefix and length, and the check digit (Luhn, by presidio); never inside a URL, where
     article ids pass both.
     """
-    for match in _CARD.finditer(text):
+    for match in _in_digit_runs(_CARD, text, 12):
         if _ISSUED.fullmatch(re.sub(r"\D", "", match[0])) and not _in_url(text, match.start()):
             yield from _judge("credit_card", text, match.start(), match.end())
 
@@ -331,15 +345,11 @@ _SSN_LABEL = re.compile(r"(?:ssn|social|security)[^\n\d]{0,24}\Z", re.IGNORECASE
 
 def _ssns(text: str) -> Iterator[Span]:
     """Three, two and four digits of issued ranges; with points or spaces only where the text names it."""
-    for match in _SSN.finditer(text):
+    for match in _in_digit_runs(_SSN, text, 9):
         if match[1] == "-" or _SSN_LABEL.search(text, max(0, match.start() - 40), match.start()):
             yield from _judge("us_ssn", text, match.start(), match.end())
 
 
-_SEPARATOR = r"[ .()\-\u2010-\u2015\u00a0/+]"
-# Seven digits or more with at most four separators between two; possessive, so that no text makes it
-# backtrack.
-_DIGITS = re.compile(rf"\d(?:{_SEPARATOR}{{0,4}}+\d){{6,}}+")
 # Numbers in one line over more than this many characters are a table. Only what has the strict shape of a
 # phone number is looked at there.
 _TABLE = 100
@@ -384,6 +394,9 @@ def _phones_between(text: str, start: int, end: int, regions: tuple[str, ...]) -
     international = text[start] == "+" or before[-2:].rstrip("(").endswith("+")
     sure = bool(labelled or international or _NEAR_LABEL.search(before))
     if not sure and not _may_be_a_phone(text[start:end]):
+        return
+    if labelled and text[start:end].isdigit() and not international:
+        yield labelled
         return
     # 24 characters on each side: a leading "+" or "(", an extension, and letters that would make it part of a
     # word.

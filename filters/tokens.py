@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from filters import unicode_tables as tables
-from filters._simd import kernel, load_u8, load_u64, multiply_fold
+from filters._simd import kernel, load_u8, load_u64
 from filters.words import WordIndex
 
 TOKEN_RULE: Final = "tokens_v1"  # noqa: S105 - the version of a rule, not a secret
@@ -304,12 +304,16 @@ def cut_piece(text: Bytes, classes: Classes, start: int, end: int, pen: Ints, fo
 
 @kernel
 def ends_in_initial(text: Bytes, classes: Classes, start: int, end: int) -> bool:
-    """Whether the text before a full stop ends in one capital letter, as "J." and "U.S." do and "NATO."
-    does not."""
+    """Whether the text before a full stop ends in a single letter: a capital, or one after a full stop.
+
+    So "J.", "U.S." and "p.m." stay whole, "NATO." and "b." do not.
+    """
+    letter = character_start(text, end - 1, start)
+    if letter > start and text[letter - 1] == ord("."):
+        return bool(classes[end - 1] & LETTER)
     if not classes[end - 1] & UPPER:
         return False
-    capital = character_start(text, end - 1, start)
-    return capital == start or not classes[capital - 1] & UPPER
+    return letter == start or not classes[letter - 1] & UPPER
 
 
 @kernel
@@ -419,7 +423,8 @@ def hash_span(base: Any, start: int, end: int, limit: int) -> tuple[np.uint64, b
             for i in range(taken):
                 piece = piece >> eight | np.uint64(load_u8(base + position + i)) << np.uint64(56)
         seen |= piece
-        state = multiply_fold(piece ^ _HASH_MIX, state)
+        state = (state ^ piece) * _HASH_MIX
+        state ^= state >> np.uint64(32)
         position += eight
     return state, seen & _HIGH_BITS == np.uint64(0)
 

@@ -1,18 +1,21 @@
-"""What every Unicode character is to the word rule `words_v1`, and what it folds to: the table, its file and its maker.
+"""What every Unicode character is to the word rule `words_v1`, and what it folds to.
 
-The table is stored (`data/words_v1.npz`, made from Unicode 14.0) and not derived from the running Python's `unicodedata`:
-a hash that is stored today must be the hash that is computed next year, under whatever Python.
-`python -m filters.unicode_tables` writes the same file again under a Python with that Unicode version.
+The table is stored (`data/words_v1.npz`, made from Unicode 14.0) and not derived from the running Python's
+`unicodedata`: a hash that is stored today must be the hash that is computed next year, under whatever
+Python. `python -m filters.unicode_tables` writes the same file again under a Python with that Unicode
+version.
 
 An entry is 32 bits:
 
-    bits  0-20   when the count is 0: the folded character, 0 for the character itself; otherwise an index into `expansions`
-    bits 21-23   how many characters of `expansions` it folds to; 0: one character, which is not a combining mark
+    bits  0-20   without a count: the folded character, 0 for the character itself;
+                 with a count: an index into `expansions`
+    bits 21-23   the count of characters of `expansions` that it folds to; one that folds to a single
+                 character without a combining class has none
     bits 24-26   the kind: SEPARATOR, WORD, MARK, CJK, APOSTROPHE or IGNORED
-    bits 27-31   LETTER, NUMBER, UPPER, LOWER, SPACE (Unicode general category and white space)
+    bits 27-31   LETTER, NUMBER, UPPER, LOWER (by Unicode's general category), SPACE
 
-A character of `expansions` has its canonical combining class in bits 24-31. Folding is simple case folding followed by
-compatibility decomposition, repeated until nothing changes; see docs/words.md.
+A character of `expansions` has its canonical combining class in bits 24-31. Folding is simple case folding
+followed by compatibility decomposition, repeated until nothing changes; see docs/words.md.
 """
 
 from __future__ import annotations
@@ -21,17 +24,20 @@ import unicodedata
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
+
+_Form = Literal["NFKD", "NFD"]
 
 UNICODE_VERSION: Final = "14.0.0"
 TABLE_FILE: Final = Path(__file__).parent / "data" / "words_v1.npz"
 
 SEPARATOR, WORD, MARK, CJK, APOSTROPHE, IGNORED = range(6)
 
-LETTER: Final = 1 << 27
+FLAG_SHIFT: Final = 27
+LETTER: Final = 1 << FLAG_SHIFT
 NUMBER: Final = 1 << 28
 UPPER: Final = 1 << 29
 LOWER: Final = 1 << 30
@@ -46,8 +52,9 @@ PAGE: Final = 256
 
 APOSTROPHES: Final = frozenset("'\u2018\u2019\u201b\u02bc\uff07")
 
-# Default_Ignorable_Code_Point of the Unicode Character Database, beyond general category Cf (which is all ignored):
-# grapheme joiner, Hangul fillers, Khmer inherent vowels, Mongolian and general variation selectors.
+# Default_Ignorable_Code_Point of the Unicode Character Database, beyond general category Cf (which is all
+# ignored): grapheme joiner, Hangul fillers, Khmer inherent vowels, Mongolian and general variation
+# selectors.
 _IGNORED_RANGES: Final = (
     (0x034F, 0x034F),
     (0x115F, 0x1160),
@@ -71,7 +78,7 @@ _CJK_NAMES: Final = (
 
 @dataclass(frozen=True)
 class CharacterTable:
-    """The two-level table: `entries[pages[character >> 8] * 256 + (character & 255)]`, and the longer foldings."""
+    """The two-level table, `entries[pages[code // 256] * 256 + code % 256]`, and the longer foldings."""
 
     pages: npt.NDArray[np.uint16]
     entries: npt.NDArray[np.uint32]
@@ -174,11 +181,8 @@ def _is_ignored(character: str) -> bool:
 
 
 def _is_word_character(character: str) -> bool:
-    return (
-        unicodedata.category(character)[0] in "LMN"
-        and character not in APOSTROPHES
-        and not _is_ignored(character)
-    )
+    is_named = unicodedata.category(character)[0] in "LMN"
+    return is_named and character not in APOSTROPHES and not _is_ignored(character)
 
 
 def _kind(folded: str) -> int:
@@ -188,18 +192,19 @@ def _kind(folded: str) -> int:
 
 
 def _fold(character: str) -> str:
-    """Compatibility folding; canonical only where that would yield something that is not part of a word (as in U+00BD)."""
-    for form in ("NFKD", "NFD"):
+    """Compatibility folding, or canonical where that would yield something that is no part of a word (½)."""
+    forms: tuple[_Form, ...] = ("NFKD", "NFD")
+    for form in forms:
         folded = _until_stable(character, form)
         if all(map(_is_word_character, folded)):
             return folded
     return character
 
 
-def _until_stable(text: str, form: str) -> str:
+def _until_stable(text: str, form: _Form) -> str:
     while True:
-        decomposed = unicodedata.normalize(form, text)  # type: ignore[arg-type]
-        folded = unicodedata.normalize(form, "".join(map(_simple_case_folding, decomposed)))  # type: ignore[arg-type]
+        cased = "".join(map(_simple_case_folding, unicodedata.normalize(form, text)))
+        folded = unicodedata.normalize(form, cased)
         if folded == text:
             return folded
         text = folded

@@ -1,10 +1,11 @@
 """The word index: the words, lines and paragraphs of a chunk of documents, found once on the Arrow buffers.
 
     index = index_words(batch["text"])
-    index.hashes[index.word_offsets[0] : index.word_offsets[1]]      # the first document's words, as 64-bit hashes
+    index.hashes[index.word_offsets[0] : index.word_offsets[1]]     # the words of the first document
 
-What a word is, what it folds to and how it is hashed is the rule `words_v1`, written down in docs/words.md and stated in plain
-Python by `split_words` and `word_hash`. All measures and all deduplication read this index; none splits text itself.
+What a word is, what it folds to and how it is hashed is the rule `words_v1`, written down in docs/words.md
+and stated in plain Python by `split_words` and `word_hash`. All measures and all deduplication read this
+index; none splits text itself.
 """
 
 from __future__ import annotations
@@ -18,42 +19,44 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from filters import _word_hash as hashing
 from filters import _word_kernels as kernels
+from filters import _word_scan as scanning
 from filters import unicode_tables as tables
+from filters._simd import MOREMUR_FACTORS, MOREMUR_SHIFTS
 
 WORD_RULE: Final = "words_v1"
-"""The version of the rule: a hash is comparable with every other hash of the same version, and with no other."""
+"""The version of the rule: hashes of the same version can be compared, and no others."""
 
-ALPHABETIC: Final = int(kernels.ALPHABETIC)
+ALPHABETIC: Final = int(hashing.ALPHABETIC)
 """Class bit: the word has a letter (general category L)."""
-DIGIT: Final = int(kernels.DIGIT)
+DIGIT: Final = int(hashing.DIGIT)
 """Class bit: the word has a digit or another numeral (general category N)."""
-UPPER: Final = int(kernels.UPPER)
+UPPER: Final = int(hashing.UPPER)
 """Class bit: the word has an upper-case or title-case letter."""
-LOWER: Final = int(kernels.LOWER)
+LOWER: Final = int(hashing.LOWER)
 """Class bit: the word has a lower-case letter."""
-CJK: Final = int(kernels.CJK)
+CJK: Final = int(hashing.CJK)
 """Class bit: the word is one ideograph or kana."""
-NON_ASCII: Final = int(kernels.NON_ASCII)
+NON_ASCII: Final = int(hashing.NON_ASCII)
 """Class bit: the word has a character beyond ASCII."""
 
-_HASH_START: Final = int(kernels.HASH_START)
-_HASH_MIX: Final = int(kernels.HASH_MIX)
-_HASH_END: Final = int(kernels.HASH_END)
+_HASH_START: Final = int(hashing.HASH_START)
 _WORD_KINDS: Final = (tables.WORD, tables.MARK, tables.CJK)
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class WordIndex:
     """The words, lines and paragraphs of the documents of one string column.
 
     All `starts` and `ends` are byte offsets into `data`; `ends` are exclusive. The items of document `d` are
-    `offsets[d] : offsets[d + 1]` of the arrays that `offsets` belongs to. Lines are what lies between newlines (a carriage return
-    before a newline belongs to it; a newline at the very end opens no further line; blank lines are lines). Paragraphs are the
-    longest runs of lines that are not blank; blank lines have nothing but white space.
+    `offsets[d] : offsets[d + 1]` of the arrays that `offsets` belongs to. Lines are what lies between
+    newlines (a carriage return before a newline belongs to it; a newline at the very end opens no further
+    line; blank lines are lines). Paragraphs are the longest runs of lines that are not blank; blank lines
+    have nothing but white space.
     """
 
     data: npt.NDArray[np.uint8]
@@ -68,13 +71,13 @@ class WordIndex:
     hashes: npt.NDArray[np.uint64]
     """The hash of each normalised word, see `word_hash`."""
     classes: npt.NDArray[np.uint8]
-    """What each word is made of: ALPHABETIC | DIGIT | UPPER | LOWER | CJK | NON_ASCII, of its characters before folding."""
+    """What each word is made of, before folding: ALPHABETIC | DIGIT | UPPER | LOWER | CJK | NON_ASCII."""
 
     line_offsets: Ints
     line_starts: Ints
     line_ends: Ints
     line_words: Ints
-    """The first word of each line, and the number of words at the end: words of line `i` are `line_words[i] : line_words[i + 1]`."""
+    """The first word of each line, then the number of all words; one item more than there are lines."""
 
     paragraph_offsets: Ints
     paragraph_starts: Ints
@@ -101,7 +104,7 @@ class WordIndex:
 
     @cached_property
     def lengths(self) -> npt.NDArray[np.int32]:
-        """The length of each word in characters, as written (before folding), zero-width characters not counted."""
+        """The characters of each word as written (before folding), zero-width ones not counted."""
         lengths = np.empty(len(self.starts), np.int32)
         kernels.count_characters(
             _address(self.data),
@@ -117,12 +120,14 @@ class WordIndex:
     @property
     def numeric(self) -> Bools:
         """Words of digits (or other numerals) without a letter."""
-        return (self.classes & (ALPHABETIC | DIGIT)) == DIGIT
+        found: Bools = (self.classes & (ALPHABETIC | DIGIT)) == DIGIT
+        return found
 
     @property
     def upper_case(self) -> Bools:
         """Words with upper-case letters and no lower-case one."""
-        return (self.classes & (UPPER | LOWER)) == UPPER
+        found: Bools = (self.classes & (UPPER | LOWER)) == UPPER
+        return found
 
     def text(self, word: int) -> str:
         """The word number `word` as it is written; for messages and tests."""
@@ -133,7 +138,8 @@ def index_words(text: pa.Array) -> WordIndex:
     """Index the words of a string column.
 
     Args:
-        text: `string` or `large_string`, sliced or not; a null is an empty document. Bytes that are not UTF-8 separate words.
+        text: `string` or `large_string`, sliced or not; a null is an empty document. Bytes that are not
+            UTF-8 separate words.
 
     Raises:
         TypeError: for an array of another type.
@@ -143,11 +149,13 @@ def index_words(text: pa.Array) -> WordIndex:
     documents = len(doc_starts)
     first, last = (int(doc_starts.min()), int(doc_ends.max())) if documents else (0, 0)
     base, limit = _address(data), np.uint64(len(data))
-    bound, newlines = kernels.count_bounds(base, np.uint64(first), np.uint64(last), limit)
+    bound, newlines = scanning.count_bounds(base, np.uint64(first), np.uint64(last), limit)
     # A word or a line may begin at each document's start without a separator before it.
     words, lines = int(bound) + documents, int(newlines) + documents + 1
-    starts, ends = (_allocate(words + kernels.SLACK, np.int64) for _ in range(2))
-    hashes, classes = _allocate(words, np.uint64), _allocate(words, np.uint8)
+    starts, ends, hashes = (
+        _allocate(words + scanning.SLACK, kind) for kind in (np.int64, np.int64, np.uint64)
+    )
+    classes = _allocate(words + scanning.SLACK, np.uint8)
     line_starts, line_ends, line_words, paragraph_starts, paragraph_ends = (
         _allocate(lines, np.int64) for _ in range(5)
     )
@@ -157,11 +165,9 @@ def index_words(text: pa.Array) -> WordIndex:
         limit,
         _table_addresses(),
         (doc_starts, doc_ends),
-        (starts, ends),
-        hashes,
-        classes,
-        (line_starts, line_ends, line_words),
-        (paragraph_starts, paragraph_ends),
+        tuple(map(_address, (starts, ends, hashes, classes))),
+        tuple(map(_address, (line_starts, line_ends, line_words))),
+        tuple(map(_address, (paragraph_starts, paragraph_ends))),
         (word_offsets, line_offsets, paragraph_offsets),
     )
     words, lines, paragraphs = int(word_offsets[-1]), int(line_offsets[-1]), int(paragraph_offsets[-1])
@@ -185,16 +191,16 @@ def index_words(text: pa.Array) -> WordIndex:
 
 
 def split_words(text: str) -> list[str]:
-    """The normalised words of a text, by the rule `words_v1`, in composed form (NFC): the plain statement of the rule."""
+    """The normalised words of a text, in composed form (NFC): the plain statement of the rule `words_v1`."""
     return [unicodedata.normalize("NFC", word) for word in _folded_words(text)]
 
 
 def word_hash(word: str) -> int:
     """The 64-bit hash that the index gives to a word, written in any case and any Unicode normalisation form.
 
-    The word's folded, decomposed UTF-8 bytes are taken in pieces of eight, each a little-endian number, the last
-    one padded with zero bytes in front. From a fixed start, `state = fold(piece ^ MIX, state)` for each, and at the
-    end `fold(state ^ MIX, END)`, where `fold` is the exclusive or of the two halves of the 128-bit product.
+    The word's folded, decomposed UTF-8 bytes are taken in pieces of eight, each a little-endian number (so
+    the last one is filled up with zero bytes); from a fixed start, `state = moremur(state ^ piece)` for
+    each. Words of up to eight bytes never collide with each other, because `moremur` can be undone.
 
     Raises:
         ValueError: when the text is not exactly one word.
@@ -204,14 +210,14 @@ def word_hash(word: str) -> int:
         raise ValueError(f"{word!r} is {len(words)} words under {WORD_RULE}, not one")
     state, encoded = _HASH_START, words[0].encode()
     for start in range(0, len(encoded), 8):
-        piece = int.from_bytes(encoded[start : start + 8].rjust(8, b"\0"), "little")
-        state = _multiply_fold(piece ^ _HASH_MIX, state)
-    return _multiply_fold(state ^ _HASH_MIX, _HASH_END)
+        state = _moremur(state ^ int.from_bytes(encoded[start : start + 8], "little"))
+    return state
 
 
-def _multiply_fold(left: int, right: int) -> int:
-    product = left * right
-    return (product ^ product >> 64) & 0xFFFFFFFFFFFFFFFF
+def _moremur(value: int) -> int:
+    for shift, factor in zip(MOREMUR_SHIFTS, MOREMUR_FACTORS, strict=False):
+        value = ((value ^ value >> shift) * factor) & 0xFFFFFFFFFFFFFFFF
+    return value ^ value >> MOREMUR_SHIFTS[-1]
 
 
 def _folded_words(text: str) -> list[str]:
@@ -289,11 +295,12 @@ def _table_addresses() -> tuple[np.uint64, np.uint64, np.uint64]:
 def _allocate(size: int, kind: Any) -> Any:
     """An uninitialised array from Arrow's memory pool.
 
-    The pool keeps freed memory for the next chunk, where the C library returns it: a third of the time was spent on page faults.
+    The pool keeps freed memory for the next chunk, where the C library returns it: a third of the time was
+    spent on page faults.
     """
     return np.frombuffer(pa.allocate_buffer(size * np.dtype(kind).itemsize), kind)
 
 
 def _cut(array: Any, size: int) -> Any:
-    """The first `size` items; copied where the bound was far too large, so that a small index holds little memory."""
+    """The first `size` items; copied where the bound was far too large, so that little memory is held."""
     return array[:size] if 2 * size >= len(array) else array[:size].copy()

@@ -12,7 +12,7 @@ file beside it with the ledger's columns, a row per document; `publish` joins th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -21,13 +21,16 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel
 
 from pipeline import storage
+from pipeline.blocks import Block, Partition
 from pipeline.chunks import HarvestedChunk
 from pipeline.dedup.survivors import Removals, removed_in, table_of
-from pipeline.engine import Block, Engine, Partition
 from pipeline.harvest import LEDGER, rows_of, schema_of
 from pipeline.rules import Bound, Rule, check_rules, first_failures, value_text
 from pipeline.stages import StageSettings, build_stages
 from pipeline.summary import ChunkSummary, ReportRule, summarise
+
+if TYPE_CHECKING:
+    from pipeline.engine import Engine
 
 NGRAMS_PER_PARTITION = 1 << 24
 """Benchmark n-grams whose counts one reduce task adds up: 64 MiB of uint32."""

@@ -16,6 +16,9 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+# Beam says at import, on the root logger, that its Google extras are missing; they are not asked for.
+logging.getLogger().addFilter(lambda record: "apitools" not in record.getMessage())
+
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions
 from apache_beam.transforms.window import GlobalWindow
@@ -23,28 +26,12 @@ from apache_beam.utils.windowed_value import WindowedValue
 from pydantic import BaseModel
 
 from pipeline import pool, progress, storage, tasks
+from pipeline.blocks import Block, Partition
 from pipeline.chunks import safe_name
 from pipeline.errors import UserError
 from pipeline.tasks import Call, Done
 
 LOCAL = "FnApiRunner"
-
-
-class Block(BaseModel, frozen=True):
-    """Where packed arrays of one partition lie: bytes `offset` to `offset + length` of a file."""
-
-    partition: int
-    path: str
-    offset: int
-    length: int
-
-
-class Partition(BaseModel, frozen=True):
-    """What a reduce task gets: all blocks of one partition, in the order of their files and offsets."""
-
-    key: str
-    index: int
-    blocks: tuple[Block, ...]
 
 
 class RunnerSettings(BaseModel, frozen=True, extra="forbid"):

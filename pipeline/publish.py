@@ -7,6 +7,7 @@ so the shards depend on the documents alone, not on chunks, workers or runner.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -18,9 +19,11 @@ from filters.measures import Column
 from pipeline import progress, storage
 from pipeline.chunks import READ_SCHEMA, HarvestedChunk
 from pipeline.decide import Settled, read_ledger
-from pipeline.engine import Engine
 from pipeline.harvest import harvest_schema, rows_of
 from pipeline.stages import READ_COLUMNS, StageSettings
+
+if TYPE_CHECKING:
+    from pipeline.engine import Engine
 
 ROW_GROUP_BYTES = 64 << 20
 """Text bytes of a row group: what a reader holds at once, and what one task of the next run reads."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,8 +19,7 @@ from pydantic import BaseModel
 from pipeline import storage
 from pipeline.chunks import HarvestedChunk
 from pipeline.decide import CONTAMINATION_RULE, Settled, contaminated_path, read_ledger, read_usage
-from pipeline.engine import Engine
-from pipeline.harvest import rows_of
+from pipeline.harvest import rows_of, schema_of
 from pipeline.output import OutputFolder
 from pipeline.publish import published_columns
 from pipeline.report import model
@@ -28,7 +27,10 @@ from pipeline.report.card import write_card
 from pipeline.report.histograms import choose_edges, count_values
 from pipeline.report.html import write_report
 from pipeline.stages import StageSettings
-from pipeline.summary import Candidate, ChunkSummary, ReportRule, _positions
+from pipeline.summary import Candidate, ChunkSummary, ReportRule, positions
+
+if TYPE_CHECKING:
+    from pipeline.engine import Engine
 
 EXCERPT = 600
 """Characters of a document that an example shows."""
@@ -74,7 +76,7 @@ class Tallies(BaseModel):
 
 def count_chunk(item: SettledChunk, plan: HistogramPlan) -> Tallies:
     """Count the values of a chunk's documents that reached each rule."""
-    places = _positions(read_ledger(item.ledger), plan.rules)
+    places = positions(read_ledger(item.ledger), plan.rules)
     table = rows_of(item.chunk, [each.column for each in plan.edges])
     counts = {}
     for each in plan.edges:
@@ -85,11 +87,11 @@ def count_chunk(item: SettledChunk, plan: HistogramPlan) -> Tallies:
 
 
 def _numbers(values: pa.Array) -> np.ndarray:
-    """Values as float64; a float32 becomes the decimal number that it stands for, as the rules read it."""
-    filled = values.cast(pa.float64()).fill_null(np.nan).to_numpy(zero_copy_only=False)
-    if values.type != pa.float32():
-        return filled
-    return filled.astype(np.float32).astype("U").astype(np.float64)
+    """Values in their own type with NaN for missing ones; integers stay integers where none is missing."""
+    if values.null_count == 0:
+        return values.to_numpy(zero_copy_only=False)
+    wide = values if pa.types.is_floating(values.type) else values.cast(pa.float64())
+    return wide.fill_null(np.nan).to_numpy(zero_copy_only=False)
 
 
 class ExampleItem(BaseModel, frozen=True):
@@ -240,7 +242,11 @@ def _inputs(plan: Any, chunks: Sequence[HarvestedChunk]) -> list[model.InputFile
 def _stages(manifest: dict[str, Any]) -> list[model.StageCount]:
     return [
         model.StageCount(
-            name=row["stage"], entered=row["entered"], rejected=row["rejected"], failed=row["failed"]
+            name=row["stage"],
+            entered=row["entered"],
+            rejected=row["rejected"],
+            failed=row["failed"],
+            bytes_out=row["text_bytes"],
         )
         for row in manifest["funnel"]
     ]
@@ -306,6 +312,7 @@ def _histograms(
     engine: Engine,
 ) -> dict[str, model.Histogram]:
     """The histogram of every numeric rule whose column has a value."""
+    types = {name: kind.to_pandas_dtype() for name, kind in _types(chunks).items()}
     scales, wanted = {}, []
     for position, rule in enumerate(rules):
         summary = total.rules.get(rule.name)
@@ -314,7 +321,7 @@ def _histograms(
         low, high = summary.minimum, summary.maximum
         if low is None or high is None:
             continue
-        edges, scales[rule.name] = choose_edges(low, high, rule.bound.text())
+        edges, scales[rule.name] = choose_edges(low, high, rule.bound.text(), dtype=types[rule.name])
         wanted.append(Edges(column=rule.name, position=position, edges=tuple(float(edge) for edge in edges)))
     items = [
         SettledChunk(key=chunk.key, chunk=chunk, ledger=each.path)
@@ -338,6 +345,12 @@ def _histograms(
         )
         for each in wanted
     }
+
+
+def _types(chunks: Sequence[HarvestedChunk]) -> dict[str, pa.DataType]:
+    """The type of every number in a chunk file; all chunks have one schema."""
+    fields = schema_of(chunks[0]) if chunks else ()
+    return {field.name: field.type for field in fields if pa.types.is_integer(field.type) or pa.types.is_floating(field.type)}
 
 
 def _failures(
@@ -364,8 +377,8 @@ def _failures(
 
 def _largest_clusters(duplicates: Any, examples: _Examples) -> list[list[dict[str, Any]]]:
     """The removed documents of the largest clusters, with where they and their survivors lie."""
-    from pipeline.dedup.survivors import REMOVED
     from pipeline.dedup.arrays import open_array
+    from pipeline.dedup.survivors import REMOVED
 
     found: list[np.ndarray] = []
     for removals in duplicates.removals:

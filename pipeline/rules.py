@@ -45,8 +45,8 @@ class Bound(BaseModel, frozen=True, extra="forbid", populate_by_name=True):
 
     def text(self) -> str:
         """The bound as a person reads it, e.g. `min 50, max 100000`."""
-        parts = [f"min {self.min:g}" if self.min is not None else ""]
-        parts.append(f"max {self.max:g}" if self.max is not None else "")
+        parts = [f"min {self.min:.12g}" if self.min is not None else ""]
+        parts.append(f"max {self.max:.12g}" if self.max is not None else "")
         parts.append(f"in {_listed(self.in_)}" if self.in_ is not None else "")
         parts.append(f"not in {_listed(self.not_in)}" if self.not_in is not None else "")
         return ", ".join(part for part in parts if part)

@@ -39,7 +39,7 @@ from pipeline.publish import PublishPlan, Written, publish
 from pipeline.rules import Rule, check_rules
 from pipeline.sources.discover import SourceConfig, plan_splits
 from pipeline.stages import StageSettings, build_stages
-from pipeline.summary import ChunkSummary, ReportRule, SourceSummary, add_up
+from pipeline.summary import ChunkSummary, ReportRule, SourceSummary, StageSummary, add_up
 
 DEFERRED = ("lines", "quality")
 """Stages whose rules come after deduplication in the recipe."""
@@ -362,13 +362,15 @@ def stage_order(plan: Plan) -> list[str]:
 
 
 def funnel(plan: Plan, total: ChunkSummary) -> list[dict[str, Any]]:
-    """Per stage the documents that entered it, and those that it took out."""
-    left, rows = total.documents, []
+    """Per stage the documents that entered it, those that it took out, and the bytes of text behind it (as extracted)."""
+    left, size, rows = total.documents, total.extracted_bytes, []
     for name in stage_order(plan):
-        counts = total.stages.get(name)
-        rejected, failed = (counts.rejected, counts.failed) if counts else (0, 0)
-        rows.append({"stage": name, "entered": left, "rejected": rejected, "failed": failed})
-        left -= rejected + failed
+        counts = total.stages.get(name, StageSummary())
+        size -= counts.text_bytes
+        row = {"stage": name, "entered": left, "rejected": counts.rejected, "failed": counts.failed}
+        # Before extraction there is no text to count.
+        rows.append({**row, "text_bytes": None if name == "read" else size})
+        left -= counts.rejected + counts.failed
     return rows
 
 

@@ -61,10 +61,11 @@ class SourceSummary(BaseModel):
 
 
 class StageSummary(BaseModel):
-    """Documents that a stage took out."""
+    """Documents that a stage took out, and the bytes of their text."""
 
     rejected: int = 0
     failed: int = 0
+    text_bytes: int = 0
 
 
 class ChunkSummary(BaseModel):
@@ -104,13 +105,14 @@ def summarise(
         raw_bytes=_sum(columns.get("http.bytes"), np.ones(chunk.rows, bool)),
         words=_sum(columns.get("gopher.word_count"), kept),
         sources=_sources(columns["source"], ledger),
-        stages=_stages(ledger),
+        stages=_stages(ledger, columns.get("text.bytes")),
     )
     if "language" in columns:
         summary.languages = _counts(columns["language"].filter(pa.array(kept)))
-    places = _positions(ledger, rules)
+    places = positions(ledger, rules)
+    starts = {rule.stage: position for position, rule in reversed(list(enumerate(rules)))}
     for position, rule in enumerate(rules):
-        summary.rules[rule.name] = _rule(chunk, rule, position, places, kept, columns, examples)
+        summary.rules[rule.name] = _rule(chunk, rule, (starts[rule.stage], position), places, kept, columns, examples)
     return summary
 
 
@@ -138,17 +140,20 @@ def _sources(source: pa.Array, ledger: pa.Table) -> dict[str, SourceSummary]:
     return found
 
 
-def _stages(ledger: pa.Table) -> dict[str, StageSummary]:
+def _stages(ledger: pa.Table, text_bytes: pa.Array | None) -> dict[str, StageSummary]:
+    sizes = text_bytes if text_bytes is not None else pa.nulls(ledger.num_rows, pa.int64())
+    table = ledger.select(["stage", "status"]).append_column("bytes", pc.fill_null(sizes, 0))
     found: dict[str, StageSummary] = {}
-    for row in ledger.group_by(["stage", "status"]).aggregate([([], "count_all")]).to_pylist():
+    for row in table.group_by(["stage", "status"]).aggregate([([], "count_all"), ("bytes", "sum")]).to_pylist():
         if row["status"] == "kept":
             continue
         stage = found.setdefault(row["stage"], StageSummary())
         setattr(stage, row["status"], getattr(stage, row["status"]) + row["count_all"])
+        stage.text_bytes += row["bytes_sum"]
     return found
 
 
-def _positions(ledger: pa.Table, rules: Sequence[ReportRule]) -> np.ndarray:
+def positions(ledger: pa.Table, rules: Sequence[ReportRule]) -> np.ndarray:
     """Per document the position of the rule that rejected it; of the first rule of its stage where it failed; else past
     the last."""
     by_rule = {rule.name: at for at, rule in enumerate(rules)}
@@ -168,12 +173,13 @@ def _positions(ledger: pa.Table, rules: Sequence[ReportRule]) -> np.ndarray:
 def _rule(
     chunk: HarvestedChunk,
     rule: ReportRule,
-    position: int,
+    position_in: tuple[int, int],
     places: np.ndarray,
     kept: np.ndarray,
     columns: dict[str, pa.Array],
     examples: int,
 ) -> RuleSummary:
+    start, position = position_in
     reached = places >= position
     summary = RuleSummary(reached=int(reached.sum()), rejected=int((places == position).sum()))
     ids = columns["id"]
@@ -186,7 +192,7 @@ def _rule(
     # Rules are checked against their column when the plan is made; here only the bound is needed.
     checked = Rule(column=_Named(rule.name), stage=rule.stage, bound=rule.bound)  # type: ignore[arg-type]
     failing = checked.fails(values)
-    summary.failing = int((failing & reached).sum())
+    summary.failing = int((failing & (places >= start)).sum())
     seen = values.filter(pa.array(reached))
     if rule.numeric:
         limits = pc.min_max(pc.if_else(pc.is_finite(seen), seen, None)).as_py() if len(seen) else {}
@@ -247,7 +253,8 @@ def add_up(summaries: Iterable[ChunkSummary], examples: int) -> ChunkSummary:
             _add_books(total.sources.setdefault(source, SourceSummary()), books)
         for stage, counts in each.stages.items():
             sums = total.stages.setdefault(stage, StageSummary())
-            sums.rejected, sums.failed = sums.rejected + counts.rejected, sums.failed + counts.failed
+            for name in ("rejected", "failed", "text_bytes"):
+                setattr(sums, name, getattr(sums, name) + getattr(counts, name))
         for rule, found in each.rules.items():
             _add_rule(total.rules.setdefault(rule, RuleSummary()), found, examples)
         _add_counts(total.languages, each.languages)

@@ -120,11 +120,11 @@ stronzo troia vaffanculo zoccola
 
 # Inflections that cuss lacks, as (like, word): each weighs what the word that it is like weighs.
 ADDED = """
-cunt cunts  faggot faggots  motherfucker motherfuckers  cocksucker cocksuckers  whore whores  bitch bitching
-dickhead dickheads
-wanker wankers  twat twats  prick pricks  dipshit dipshits  bastard bastards  dumbass dumbasses  asswipe asswipes  dick dicks
-cock cocks  nipple nipples  blowjob blowjobs  handjob handjobs  dildo dildos  cumshot cumshots  shithead shitheads
-""".split()
+cunt cunts  faggot faggots  motherfucker motherfuckers  cocksucker cocksuckers  whore whores
+dickhead dickheads  wanker wankers  twat twats  prick pricks  dipshit dipshits  bastard bastards
+dumbass dumbasses  asswipe asswipes  dick dicks  cock cocks  nipple nipples  blowjob blowjobs  handjob handjobs
+dildo dildos  cumshot cumshots  shithead shitheads
+"""
 
 _ENTRY = re.compile(r"^  '?((?:[^':\\]|\\')+?)'?: ([012]),?$", re.MULTILINE)
 
@@ -143,7 +143,8 @@ def main() -> None:
                 if weight and len(split_words(word)) == 1:
                     key = (language, word.replace("\\'", "'"))
                     rows[key] = max(rows.get(key, 0), weight)
-    ours = {("en", word): rows["en", like] for like, word in zip(ADDED[::2], ADDED[1::2], strict=True)}
+    added = ADDED.split()
+    ours = {("en", word): rows["en", like] for like, word in zip(added[::2], added[1::2], strict=True)}
     lines = [
         f"{word}\t{weight:g}\t{language}\t{'cuss 2.2.0' if (language, word) in rows else 'corpusmill'}\n"
         for (language, word), weight in sorted((ours | rows).items())

@@ -17,7 +17,7 @@ from numba import njit
 from pydantic import BaseModel
 
 from pipeline import storage
-from pipeline.engine import Block
+from pipeline.blocks import Block
 
 U8 = npt.NDArray[np.uint8]
 U32 = npt.NDArray[np.uint32]

@@ -15,13 +15,14 @@ included), packed by a hash of the label, so that the documents of a component m
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numba import njit
 from pydantic import BaseModel
 
 from pipeline import storage
+from pipeline.blocks import Block, Partition
 from pipeline.dedup.arrays import (
     U32,
     U64,
@@ -33,7 +34,9 @@ from pipeline.dedup.arrays import (
     unpack,
     write_blocks,
 )
-from pipeline.engine import Block, Engine, Partition
+
+if TYPE_CHECKING:
+    from pipeline.engine import Engine
 
 
 class EdgeItem(BaseModel, frozen=True):

@@ -15,6 +15,7 @@ from numba import njit
 from pydantic import BaseModel
 
 from pipeline import storage
+from pipeline.blocks import Block, Partition
 from pipeline.dedup.arrays import (
     U32,
     U64,
@@ -28,7 +29,6 @@ from pipeline.dedup.arrays import (
     write_blocks,
 )
 from pipeline.dedup.keys import DOCUMENT, GroupDocuments
-from pipeline.engine import Block, Partition
 
 RECORD = np.dtype(
     [

@@ -335,9 +335,10 @@ def timestamps(array: pa.Array) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.b
     if pc.all(pc.match_substring_regex(array, r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$")).as_py():
         with contextlib.suppress(pa.ArrowInvalid):  # a 13th month, a 31st of June
             cast = array.cast(pa.timestamp("us", tz="UTC"))
-            return np.asarray(cast.cast(pa.int64()).fill_null(0)).copy(), np.asarray(cast.is_valid())
+            return np.array(cast.cast(pa.int64()).fill_null(0), np.int64), np.array(cast.is_valid(), np.bool_)
     each = [_timestamp(value) for value in array.to_pylist()]
-    return np.array([value or 0 for value in each], np.int64), np.array([value is not None for value in each])
+    known = np.array([value is not None for value in each], np.bool_)
+    return np.array([value or 0 for value in each], np.int64), known
 
 
 def _timestamp(text: str | None) -> int | None:
@@ -410,13 +411,14 @@ class BandGroup(BaseModel, frozen=True):
 
 
 class BandSettings(BaseModel, frozen=True):
-    """What `write_bands` and `group_bands` depend on."""
+    """What `write_bands` and `group_bands` depend on. `chains`: see `group.candidate_edges`."""
 
     folder: str
     bands: int
     rows: int
     partitions: int
     edge_partitions: int
+    chains: bool
 
 
 def write_bands(item: BandGroup, shared: BandSettings) -> Blocks:

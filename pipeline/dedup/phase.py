@@ -15,20 +15,23 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy.typing as npt
 from pydantic import BaseModel
 
 from pipeline import storage
+from pipeline.blocks import Block
 from pipeline.chunks import HarvestedChunk
 from pipeline.dedup import components, exact, group, keys, shingles, survivors, verify
 from pipeline.dedup.arrays import Blocks, partitions_for
 from pipeline.dedup.columns import Columns
 from pipeline.dedup.settings import DedupSettings
 from pipeline.dedup.shingles import Shingles
-from pipeline.engine import Block, Engine
 from pipeline.errors import UserError
+
+if TYPE_CHECKING:
+    from pipeline.engine import Engine
 
 NAME = "dedup"
 
@@ -45,9 +48,8 @@ class DuplicateReport(BaseModel):
     clusters_by_size: dict[int, int]
     """Number of documents in a cluster -> number of such clusters, those left alone included."""
     candidates: int
-    compared: int
     verified: int
-    """Distinct candidate pairs; pairs that were compared, with those of restarts; pairs alike enough."""
+    """Distinct candidate pairs, and those of them that are alike enough."""
     components: str
     rounds: int
     """How components were found, and in how many rounds of star steps."""
@@ -172,6 +174,7 @@ class _Run:
             bands=settings.bands,
             rows=settings.rows,
             partitions=partitions_for(records, group.WORKING_BYTES, settings.partition_bytes),
+            chains=settings.verify != "none",
             edge_partitions=partitions_for(records, verify.WORKING_BYTES, settings.partition_bytes),
         )
         items = [
@@ -195,11 +198,10 @@ class _Run:
         if not settings.fuzzy:
             return
         shared = verify.VerifySettings(
-            folder=self.folder("verified", settings.verify, settings.threshold, settings.restarts),
+            folder=self.folder("verified", settings.verify, settings.threshold),
             inputs=self.lineage,
             similarities=self._similarities(),
             threshold=settings.threshold,
-            restarts=settings.restarts,
         )
         items = components.forward_items(self.candidates)
         found = self.engine.shuffle(
@@ -282,7 +284,6 @@ class _Run:
             removed={kind: sum(each.kinds[kind] for each in decided) for kind in survivors.KINDS},
             clusters_by_size=_added(each.sizes for each in decided),
             candidates=_count(self.verified, "candidates"),
-            compared=_count(self.verified, "compared"),
             verified=_count(self.verified, "verified"),
             components=self.method,
             rounds=self.labels.counts["rounds"],

@@ -38,9 +38,6 @@ class DedupSettings(BaseModel, frozen=True, extra="forbid"):
     # Words of a shingle, for `verify: exact`; must be what the signatures were made of (filters/minhash.py,
     # FineWeb: 5).
     shingle_words: int = Field(default=5, ge=1)
-    # How often the documents of a bucket that are unlike its first document are compared again, with the
-    # first of their own.
-    restarts: int = Field(default=3, ge=0, le=64)
 
     # The recipe deduplicates globally (AFM report, section 3.1.1). FineWeb found per-snapshot better for 96
     # snapshots.

@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from filters.minhash import ShingleSets, shingle_hashes
 from filters.words import index_words
 from pipeline import storage
+from pipeline.blocks import Partition
 from pipeline.chunks import HarvestedChunk
 from pipeline.dedup.arrays import (
     F32,
@@ -36,7 +37,6 @@ from pipeline.dedup.arrays import (
 from pipeline.dedup.components import EdgeItem
 from pipeline.dedup.exact import add_by_group
 from pipeline.dedup.keys import Group
-from pipeline.engine import Partition
 from pipeline.errors import UserError
 
 

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel
 
 from pipeline import storage
+from pipeline.blocks import Block, Partition
 from pipeline.chunks import HarvestedChunk
 from pipeline.dedup.arrays import (
     F32,
@@ -31,7 +32,6 @@ from pipeline.dedup.arrays import (
 from pipeline.dedup.columns import Columns
 from pipeline.dedup.exact import SAME_TEXT, SAME_URL, UNIQUE, add_by_group
 from pipeline.dedup.keys import format_ids
-from pipeline.engine import Block, Partition
 
 KINDS = ("fuzzy", "exact_url", "exact_text")
 """Why a document is a duplicate, by its level: the index into this is `REMOVED.kind`."""

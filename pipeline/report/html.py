@@ -24,9 +24,14 @@ from pipeline.report.advice import all_warnings
 from pipeline.report.charts import Part, Row
 from pipeline.report.model import Books, DuplicateReport, RuleReport, RunReport, StageCount
 
-MOST_INPUTS = 200
+MOST_ROWS = 200
+"""Rows of a table that stands folded."""
 MOST_SOURCES = 8
+"""Sources with a column of their own."""
 SHOWN_ROWS = 20
+"""Rows, groups or clusters shown of an open-ended list."""
+TOP_VALUES = 12
+"""Bars for the most frequent values of a text column."""
 CLUSTER_SIZES = (2, 3, 4, 5, 10, 20, 50, 100, 1000, 10_000)
 
 _SCRIPT = """
@@ -148,7 +153,7 @@ def rule_chart(rule: RuleReport, index: int) -> Markup:
         return charts.histogram(rule.histogram, rule.limits, f"rule-{index}", title)
     if not rule.values:
         return Markup("")
-    shown = rule.values[: SHOWN_ROWS - 8]
+    shown = rule.values[:TOP_VALUES]
     rows = [
         Row(formats.measured(entry.value), entry.count, "rejected" if entry.rejected else "kept")
         for entry in shown
@@ -236,7 +241,7 @@ def _environment() -> jinja2.Environment:
         "share_bar": share_bar,
         "outcome_bar": outcome_bar,
         "cpu_bar": functools.partial(share_bar, kind="kept"),
-        "MOST_INPUTS": MOST_INPUTS,
+        "MOST_ROWS": MOST_ROWS,
         "SHOWN_ROWS": SHOWN_ROWS,
     }
     return environment

@@ -34,7 +34,7 @@ Row = dict[str, Any]
 """Columns of `READ_SCHEMA` of one record; what is left out is null."""
 
 _ROW_OVERHEAD = 512
-"""Bytes that a row is taken to need beside its body: ids, URL, date and Arrow's own."""
+"""Bytes that a row is taken to need beside its values."""
 
 
 class TextColumns(BaseModel, frozen=True, extra="forbid"):
@@ -147,7 +147,7 @@ def cut(rows: Iterable[Row], settings: ReadSettings) -> Iterator[pa.RecordBatch]
     held: list[Row] = []
     size = 0
     for row in rows:
-        more = row_bytes(len(row.get("raw") or b"") + len(row.get("text") or ""))
+        more = row_bytes(sum(len(value) for value in row.values() if isinstance(value, bytes | str)))
         if held and (len(held) == settings.chunk_rows or size + more > settings.chunk_bytes):
             yield _batch(held)
             size = 0
@@ -158,7 +158,7 @@ def cut(rows: Iterable[Row], settings: ReadSettings) -> Iterator[pa.RecordBatch]
 
 
 def _batch(rows: list[Row]) -> pa.RecordBatch:
-    """The rows as a batch; empties the list, so that the bodies are not held twice while the batch is in use."""
+    """The rows as a batch; empties the list, so that bodies are not held twice while the batch is used."""
     arrays = [
         _bodies([row.pop("raw", None) for row in rows])
         if field.name == "raw"
@@ -179,7 +179,7 @@ def _bodies(bodies: list[bytes | None]) -> pa.Array:
 
 
 def row_bytes(body: int) -> int:
-    """The bytes that a row with a body of that length counts for when chunks are cut."""
+    """The bytes that a row with so many bytes of values counts for when chunks are cut."""
     return body + _ROW_OVERHEAD
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import glob
 import gzip
 import os
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -119,7 +120,10 @@ def _listed(inputs: Iterable[str], config: SourceConfig) -> Iterator[str]:
         if not storage.exists(path):
             raise UserError(f"source {config.name}: there is no list {_shown(path)}.")
         content = storage.read_bytes(path)
-        text = (gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content).decode("utf-8")
+        try:
+            text = (gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content).decode("utf-8")
+        except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+            raise UserError(f"source {config.name}: the list {path} cannot be read: {error}") from error
         yield from (line for line in map(str.strip, text.split("\n")) if line and not line.startswith("#"))
 
 

@@ -31,7 +31,7 @@ from pipeline import storage
 from pipeline.chunks import Split, document_id
 from pipeline.errors import did_you_mean
 from pipeline.sources import ReadSettings, Row, Tally, content_id, failure, lies_at, whole_text
-from pipeline.sources.warc import Archive, DamagedError, Window, open_archive
+from pipeline.sources.warc import Archive, DamagedError, ReadError, Window, open_archive
 
 _BLOCK = 1 << 20
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -39,20 +39,19 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 @dataclass(frozen=True)
 class Line:
-    """A line without its end; `content` is None where it is too long. `digest` is that of the whole line."""
+    """A line without its end; `content` is None where it is too long, and `digest` then that of the line."""
 
     offset: int
     content: bytes | None
     length: int
-    digest: str
+    digest: str = ""
 
 
-class BadLineError(Exception):
-    """A line that gives no document."""
+class BadLineError(ReadError):
+    """A line that gives no document; `found` is the object on it, if there is one."""
 
     def __init__(self, reason: str, message: str, found: dict[str, Any] | None = None) -> None:
-        super().__init__(message)
-        self.reason = reason
+        super().__init__(reason, message)
         self.found = found
 
 
@@ -85,7 +84,8 @@ def _compressed_rows(split: Split, settings: ReadSettings, tally: Tally, archive
         return
     if archive.window.size == 0:
         message = "the file holds no bytes: was it fetched whole?"
-        yield _failed(Line(0, b"", 0, ""), split, settings, BadLineError("input.empty", message))
+        nothing = Line(0, split.shard.encode(), 0)
+        yield _failed(nothing, split, settings, BadLineError("input.empty", message))
     read = 0
     try:
         for line in split_lines(_decompressed_blocks(archive), 0, settings.max_line_bytes):
@@ -93,8 +93,7 @@ def _compressed_rows(split: Split, settings: ReadSettings, tally: Tally, archive
             yield from _row(line, split, settings, tally)
     except DamagedError as damage:
         lost = BadLineError("json.damaged", f"{damage}; all lines from byte {read:,} of the content are lost")
-        digest = hashlib.blake2b(f"{split.shard} {read}".encode(), digest_size=16).hexdigest()
-        yield _failed(Line(read, b"", 0, digest), split, settings, lost)
+        yield _failed(Line(read, f"{split.shard} {read}".encode(), 0), split, settings, lost)
 
 
 def _plain_blocks(window: Window, offset: int) -> Iterator[bytes]:
@@ -118,27 +117,31 @@ def split_lines(blocks: Iterator[bytes], offset: int, limit: int) -> Iterator[Li
     A `DamagedError` of the blocks passes through, after all lines that ended before it.
     """
     parts: list[bytes] = []
-    length, digest = 0, hashlib.blake2b(digest_size=16)
+    length, too_long = 0, hashlib.blake2b(digest_size=16)
+
+    def line() -> Line:
+        if length <= limit:
+            return Line(offset, b"".join(parts), length)
+        return Line(offset, None, length, too_long.hexdigest())
+
     for block in blocks:
         at = 0
-        while (end := block.find(b"\n", at)) >= 0:
-            piece = block[at:end]
-            length += len(piece)
-            digest.update(piece)
-            parts.append(piece)
-            yield Line(offset, b"".join(parts) if length <= limit else None, length, digest.hexdigest())
+        while at < len(block):
+            end = block.find(b"\n", at)
+            parts.append(block[at : end if end >= 0 else len(block)])
+            length += len(parts[-1])
+            if length > limit:
+                for part in parts:
+                    too_long.update(part)
+                parts.clear()
+            if end < 0:
+                break
+            yield line()
             offset += length + 1
-            parts, length, digest = [], 0, hashlib.blake2b(digest_size=16)
+            parts, length, too_long = [], 0, hashlib.blake2b(digest_size=16)
             at = end + 1
-        rest = block[at:]
-        length += len(rest)
-        digest.update(rest)
-        if length <= limit:
-            parts.append(rest)
-        else:
-            parts.clear()
     if length:
-        yield Line(offset, b"".join(parts) if length <= limit else None, length, digest.hexdigest())
+        yield line()
 
 
 def _row(line: Line, split: Split, settings: ReadSettings, tally: Tally) -> Iterator[Row]:
@@ -192,9 +195,10 @@ def document_row(found: dict[str, Any], line: Line, split: Split, settings: Read
     if not isinstance(text, str):
         message = f'the field "{columns.text}" holds a {type(text).__name__}, not a string'
         raise BadLineError("json.text_not_string", message, found)
+    text = whole_text(text)
     return {
-        **_about(found, line, split, settings, whole_text(text)),
-        "text": whole_text(text),
+        **_about(found, line, split, settings, text),
+        "text": text,
         "title": _string(found, columns.title),
     }
 
@@ -215,7 +219,7 @@ def _about(found: dict[str, Any], line: Line, split: Split, settings: ReadSettin
     elif text is not None:
         identity = text_id(source, text)
     else:
-        identity = content_id(source, "line", line.digest or split.shard)
+        identity = content_id(source, "line", line.digest or _digest(line.content or b""))
     return {
         "id": identity,
         "source": source,
@@ -228,7 +232,11 @@ def _about(found: dict[str, Any], line: Line, split: Split, settings: ReadSettin
 
 def text_id(source: str, text: str) -> str:
     """The id of a document that has nothing but its text."""
-    return content_id(source, "text", hashlib.blake2b(text.encode(), digest_size=16).hexdigest())
+    return content_id(source, "text", _digest(text.encode()))
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def _value(found: dict[str, Any], name: str | None) -> Any:

@@ -11,7 +11,7 @@ of the next one. Within a member of many records, reading goes on at the next ve
 
     input.empty              the file holds no bytes
     warc.garbage             bytes where a record should begin
-    warc.bad_header          a record header without a type or a length
+    warc.bad_header          a record header without a type or a length, or cut by another record
     warc.header_too_large    a record header above 1 MiB
     warc.bad_length          Content-Length is not the length of the record
     warc.truncated           the (plain) file ends inside a record
@@ -68,6 +68,7 @@ _EVIDENCE = 4096
 
 _MAX_HEADER = 1 << 20
 _MAX_CODINGS = 4
+_MAX_DICTIONARY = 16 << 20
 _MAX_WINDOW = 1 << 27
 """Largest Zstandard window, hence memory, that is accepted: what `zstd` accepts unless told otherwise."""
 
@@ -79,9 +80,12 @@ _ZSTD_DICTIONARY = b"\x5d\x2a\x4d\x18"
 _TYPES = frozenset(
     ("warcinfo", "response", "resource", "request", "metadata", "revisit", "conversion", "continuation")
 )
-_VERSION = re.compile(rb"WARC/\d+\.\d+[ \t]*\r?\n[A-Za-z][A-Za-z0-9-]*[ \t]*:")
+_RECORD_START = re.compile(rb"WARC/\d+\.\d+[ \t]*\r?\n(?:WARC|Content)-[A-Za-z-]+[ \t]*:", re.I)
 _VERSION_LINE = re.compile(rb"WARC/\d+\.\d+[ \t]*\r?\n")
-_NEXT_VERSION_LINE = re.compile(rb"\nWARC/\d+\.\d+[ \t]*\r?\n")
+_CUT_HEADER = re.compile(rb"\n[^:\r\n]*WARC/\d+\.\d+[ \t]*\r?\n")
+_ONCE = re.compile(rb"\n(WARC-Type|WARC-Record-ID|WARC-Date|WARC-Target-URI|Content-Length)[ \t]*:", re.I)
+"""Fields that a record has once (ISO 28500, 4): a second one is another record's, behind a cut header."""
+
 _HEADER_END = re.compile(rb"\r?\n\r?\n")
 _STATUS_LINE = re.compile(rb"HTTP/\d(?:\.\d)?[ \t]+(\d{3})(?!\d)")
 _CHARSET = re.compile(r";\s*charset\s*=\s*[\"']?([^\s;\"']+)", re.I)
@@ -90,20 +94,23 @@ _BINARY = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
 """The "binary data bytes" of the WHATWG MIME Sniffing Standard: no text holds them."""
 
 
-class DamagedError(Exception):
+class ReadError(Exception):
+    """Something that cannot be read, with the reason that its failure is counted by.
+
+    Messages never quote the content: failures are kept, and what they would quote is not redacted.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class DamagedError(ReadError):
     """A member cannot be read further."""
 
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
 
-
-class BadRecordError(Exception):
+class BadRecordError(ReadError):
     """A record is not what its header says; the bytes behind it can still be read."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
 
 
 class Window:
@@ -193,7 +200,9 @@ class _ZstdMember(Member):
         head = window.fetch(offset, 18)
         self._last = self._skippable = bool(_ZSTD_SKIPPABLE.match(head))
         if self._skippable:
-            self.end = min(offset + 8 + int.from_bytes(head[4:8], "little"), window.size)
+            self.end = offset + 8 + int.from_bytes(head[4:8], "little")
+            if self.end > window.size:
+                raise DamagedError("warc.truncated_zstd", "the file ends inside this skippable frame")
             return
         try:
             self._header = head[: zstandard.frame_header_size(head)]
@@ -259,9 +268,10 @@ class Stream:
     def skip(self, count: int) -> int:
         """Pass over `count` bytes, or fewer at the end, holding one block at a time; how many there were."""
         left = count
-        while left and (data := self.peek(1) and self._buffer[self._at : self._at + left]):
-            self._advance(len(data))
-            left -= len(data)
+        while left and self.peek(1):
+            passed = min(left, len(self._buffer) - self._at)
+            self._advance(passed)
+            left -= passed
         return count - left
 
     def skip_blank(self) -> None:
@@ -315,7 +325,7 @@ class Archive:
         """Whether a member that opens with a WARC version line begins at an offset."""
         if self.compression == "plain":
             before = self.window.fetch(offset - 1, 1) if offset else b"\n"
-            return before == b"\n" and _VERSION.match(self.window.fetch(offset, 256)) is not None
+            return before == b"\n" and _RECORD_START.match(self.window.fetch(offset, 256)) is not None
         try:
             return Stream(self.open(offset).block).peek(64).lstrip(b"\r\n").startswith(b"WARC/")
         except DamagedError:
@@ -346,10 +356,10 @@ def _dictionary(window: Window) -> zstandard.ZstdCompressionDict | None:
     head = window.fetch(0, 8)
     if not head.startswith(_ZSTD_DICTIONARY):
         return None
-    data = window.fetch(8, min(int.from_bytes(head[4:8], "little"), _MAX_WINDOW))
+    data = window.fetch(8, min(int.from_bytes(head[4:8], "little"), _MAX_DICTIONARY))
     if data.startswith(_ZSTD):
-        with zstandard.ZstdDecompressor(max_window_size=_MAX_WINDOW).stream_reader(data) as reader:
-            data = reader.read(_MAX_WINDOW)
+        found = _collect(_unzstded(data), _MAX_DICTIONARY)
+        data = found[0] if found else b""  # without it, every record will say that it cannot be decompressed
     return zstandard.ZstdCompressionDict(data)
 
 
@@ -402,27 +412,27 @@ def _read_header(stream: Stream) -> _Header:
         BadRecordError: when there is none, or it lacks what is needed to read on; nothing is taken then.
     """
     if not _VERSION_LINE.match(stream.peek(64)):
-        raise BadRecordError("warc.garbage", f"no WARC record begins here, but {stream.peek(40)!r}")
+        raise BadRecordError("warc.garbage", "no WARC record begins here")
     block = _peek_header(stream, _MAX_HEADER)
     if block is None:
         message = f"the record header does not end within {_MAX_HEADER:,} bytes"
         raise BadRecordError("warc.header_too_large", message)
-    if _NEXT_VERSION_LINE.search(block):
+    once = [name.lower() for name in _ONCE.findall(block)]
+    if len(once) > len(set(once)) or _CUT_HEADER.search(block):
         raise BadRecordError("warc.bad_header", "another record begins inside the record header")
     fields = _fields(block)
     length, kind = fields.get(b"content-length", b""), _text(fields, b"warc-type")
     if not kind or not length.isdigit() or len(length) > 18:
-        message = f"the record has type {kind!r} and Content-Length {length[:40]!r}"
-        raise BadRecordError("warc.bad_header", message)
+        raise BadRecordError("warc.bad_header", "the record header lacks WARC-Type or a valid Content-Length")
     content_type = (_text(fields, b"content-type") or "").lower()
     url = _text(fields, b"warc-target-uri")
+    if url:  # wget wrote <URL>, as WARC 1.0's grammar said
+        url = url.removeprefix("<").removesuffix(">")
     stream.skip(len(block))
     return _Header(
         type=kind.lower(),
         length=int(length),
-        url=url.removeprefix("<").removesuffix(">")
-        if url
-        else None,  # wget wrote <URL>, as WARC 1.0's grammar said
+        url=url,
         date=_text(fields, b"warc-date"),
         http=content_type.startswith("application/http")
         or (not content_type and (url or "").startswith("http")),
@@ -521,12 +531,13 @@ class _SplitRows:
             return (yield from self._fail_member(offset, place, header, damage))
 
     def _fail_member(
-        self, offset: int, place: str, header: _Header | None, error: BadRecordError | DamagedError
+        self, offset: int, place: str, header: _Header | None, error: ReadError
     ) -> Generator[Row, None, int]:
         """The failure of what begins at `offset`; returns where the next record can be recognised."""
         after = self.archive.synchronise(offset + 1)
         evidence = self.archive.window.fetch(offset, min(_EVIDENCE, after - offset))
-        yield self._failure(header, place, evidence, error.reason, str(error))
+        message = f"{error} ({after - offset:,} bytes to the next record)"
+        yield self._failure(header, place, evidence, error.reason, message)
         return after
 
     def _record(self, header: _Header, stream: Stream, place: str) -> Row | None:
@@ -572,16 +583,14 @@ class _SplitRows:
             raise BadRecordError(reason, message)
         empty_line = stream.peek(4).startswith((b"\r\n\r\n", b"\n\n"))
         stream.skip_blank()
-        behind = stream.peek(40)
-        if behind and not empty_line and not behind.startswith(b"WARC/"):
-            message = f"the record goes on behind its Content-Length, with {behind!r}"
-            raise BadRecordError("warc.bad_length", message)
+        if not empty_line and stream.peek(5) not in (b"", b"WARC/"):
+            raise BadRecordError("warc.bad_length", "the record goes on behind its Content-Length")
 
     def _bad_http(self, header: _Header, place: str, evidence: bytes, *, too_large: bool) -> Row:
         if too_large:
             message = f"the HTTP header does not end within {_MAX_HEADER:,} bytes"
             return self._failure(header, place, evidence, "http.header_too_large", message)
-        message = f"the response begins with {evidence[:60]!r}, not with an HTTP status line"
+        message = "the response does not begin with an HTTP status line"
         return self._failure(header, place, evidence, "http.bad_header", message)
 
     def _document(self, header: _Header, place: str, head: bytes, status: int, body: bytes | Body) -> Row:
@@ -647,7 +656,7 @@ def _pass_to_next_record(stream: Stream) -> None:
     stream.skip(1)
     while window := stream.peek(64 << 10):
         found = next(
-            (m for m in _VERSION.finditer(window) if window[m.start() - 1 : m.start()] == b"\n"), None
+            (m for m in _RECORD_START.finditer(window) if window[m.start() - 1 : m.start()] == b"\n"), None
         )
         if found:
             stream.skip(found.start())

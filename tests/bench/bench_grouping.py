@@ -6,8 +6,8 @@ memory.
 Clusters have Zipf sizes (exponent 2.2, at most 2 million documents); a document keeps its cluster's key in a
 band with probability J^4, so that two of them share it with J^8, for J from .7 to 1. Keys are made band by
 band and partition by partition; what is timed is what the tasks do with them: `pack_records` (map),
-`star_edges` (reduce), `unite` and `flatten` (components). One size runs per process, so that its peak memory
-is its own.
+`candidate_edges` (reduce), `unite` and `flatten` (components). One size runs per process, so that its peak
+memory is its own.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from numba import njit
 
 from pipeline.dedup.arrays import mix64, mixed, unpack
 from pipeline.dedup.components import flatten, unite
-from pipeline.dedup.group import WORKING_BYTES, star_edges
+from pipeline.dedup.group import WORKING_BYTES, candidate_edges
 from pipeline.dedup.keys import pack_records
 
 BANDS = 14
@@ -67,7 +67,7 @@ class Stopwatch:
         return result
 
 
-def group_and_join(documents: int) -> dict[str, object]:
+def group_and_join(documents: int, chains: bool) -> dict[str, object]:
     """All bands of so many documents; what it cost and what was found."""
     watch = Stopwatch()
     warm_up()
@@ -90,7 +90,7 @@ def group_and_join(documents: int) -> dict[str, object]:
         for p in range(partitions):
             keys = np.concatenate([each[0] for each in pieces[p]])
             ordinals = np.concatenate([each[1] for each in pieces[p]])
-            found = watch.time("group", star_edges, keys, ordinals)
+            found = watch.time("group", candidate_edges, keys, ordinals, chains)
             edges += len(found)
             for at in range(0, len(found), BATCH):
                 watch.time("components", lambda part: unite(parents, *unpack(part)), found[at : at + BATCH])
@@ -100,6 +100,7 @@ def group_and_join(documents: int) -> dict[str, object]:
     return {
         "documents": documents,
         "bands": BANDS,
+        "chains": chains,
         "edges": edges,
         "components": int((parents == np.arange(documents, dtype=np.uint32)).sum()),
         "cpu_seconds": round(timed, 2),
@@ -115,7 +116,7 @@ def warm_up() -> None:
     make_keys(0, 0, np.zeros(4, np.uint32), np.ones(4, np.float32), keys)
     packed, ordinals, _ = pack_records(mixed(keys[:, 0]).reshape(-1, 1), np.arange(4, dtype=np.uint32), 1)
     parents = np.arange(4, dtype=np.uint32)
-    unite(parents, *unpack(star_edges(packed, ordinals)))
+    unite(parents, *unpack(candidate_edges(packed, ordinals, True)))
     flatten(parents)
 
 
@@ -125,12 +126,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("documents", type=int, nargs="+")
-    sizes = parser.parse_args().documents
-    if len(sizes) == 1:
-        print(json.dumps(group_and_join(sizes[0])))
+    parser.add_argument("--chains", action="store_true", help="chains beside stars, as before verification")
+    arguments = parser.parse_args()
+    if len(arguments.documents) == 1:
+        print(json.dumps(group_and_join(arguments.documents[0], arguments.chains)))
         return
-    for size in sizes:
+    for size in arguments.documents:
         command = [sys.executable, "-m", "tests.bench.bench_grouping", str(size)]
+        command += ["--chains"] if arguments.chains else []
         print(subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip(), flush=True)
 
 

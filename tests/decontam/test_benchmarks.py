@@ -167,6 +167,16 @@ def test_a_skip_that_names_nothing_is_an_error(tmp_path: Path) -> None:
         load(registry(tmp_path, THREE), skip=("mmlu/anatomi",), allow_missing=True)
 
 
+def test_without_a_root_files_lie_beside_the_registry_or_in_benchmarks(tmp_path: Path) -> None:
+    (tmp_path / "benchmarks").mkdir()
+    (tmp_path / "benchmarks" / "arc.csv").write_bytes(b"")
+    (tmp_path / "benchmarks" / "here.jsonl").write_bytes(b"")
+    (tmp_path / "here.jsonl").write_bytes(b"")
+    loaded = load(registry(tmp_path, THREE), skip=("mmlu/anatomy",))
+    paths = [str(tmp_path / "benchmarks" / "arc.csv"), str(tmp_path / "here.jsonl")]
+    assert [source.path for source in loaded.sources] == paths
+
+
 @pytest.mark.parametrize("name", ["mmlu/anatomy.parquet", "mmlu/anatomy.csv.gz", "mmlu__anatomy.jsonl.gz"])
 def test_a_file_is_found_by_its_key_under_the_root(tmp_path: Path, name: str) -> None:
     root = tmp_path / "files"

@@ -1,7 +1,7 @@
-"""The quality rules in plain Python: what `filters.gopher`, `filters.c4`, `filters.fineweb` and `filters.dclm` must compute.
+"""The quality rules in plain Python: what `filters.gopher`, `c4`, `fineweb` and `dclm` must compute.
 
-One short function per rule, written from the papers, datatrove's and DCLM's released code and docs/quality.md, with strings and
-regular expressions and no thought of speed. Nothing here reads a WordIndex.
+One short function per rule, written from the papers, datatrove's and DCLM's released code and
+docs/quality.md, with strings and regular expressions and no thought of speed. Nothing here reads a WordIndex.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def _cut_piece(piece: str) -> list[str]:
     while piece and is_mark(piece[-1]):
         mark = piece[len(piece.rstrip(".")) :] or piece[-1]
         rest = piece[: -len(mark)]
-        if mark == "." and (not rest or re.search(r"(^|[^A])A$", _capitals(rest))):
+        if mark == "." and (not rest or _ends_in_initial(rest)):
             break
         piece, right = rest, mark + right
     tokens = [*left, *_cut_core(piece)]
@@ -116,8 +116,10 @@ def _cut_piece(piece: str) -> list[str]:
     return tokens
 
 
-def _capitals(text: str) -> str:
-    return "".join("A" if is_upper(character) else "a" for character in text)
+def _ends_in_initial(text: str) -> bool:
+    """J. and U.S. and p.m., not NATO. or b."""
+    before, last = text[-2:-1], text[-1]
+    return is_letter(last) if before == "." else is_upper(last) and not (before and is_upper(before))
 
 
 def _leading_mark(text: str) -> str:
@@ -187,22 +189,20 @@ def filled_lines(text: str) -> list[str]:
 
 
 def paragraphs_of(text: str) -> list[str]:
-    """Runs of lines that are not blank; a line of zero-width characters is blank here."""
-    paragraphs, paragraph = [], ""
-    for raw in [*text.split("\n"), ""]:
-        line = raw.removesuffix("\r")
+    """Runs of lines that are not blank; here, a line of zero-width characters is blank too."""
+    paragraphs: list[str] = []
+    open_paragraph = ""
+    *whole, last = text.split("\n")
+    for raw, line in [*((raw, raw.removesuffix("\r")) for raw in whole), (last, last)]:
         if all(is_space(character) or _kind(character) == tables.IGNORED for character in line):
-            if paragraph:
-                paragraphs.append(paragraph)
-            paragraph = ""
+            open_paragraph = ""
+        elif open_paragraph:
+            paragraphs[-1] = open_paragraph + "\n" + line
+            open_paragraph += "\n" + raw
         else:
-            paragraph += ("\n" if paragraph else "") + raw
-    return [_without_last_return(paragraph, text) for paragraph in paragraphs]
-
-
-def _without_last_return(paragraph: str, text: str) -> str:
-    ends_document = text.endswith(paragraph)
-    return paragraph if ends_document else paragraph.removesuffix("\r")
+            paragraphs.append(line)
+            open_paragraph = raw
+    return paragraphs
 
 
 def strip_spaces(line: str) -> str:

@@ -12,7 +12,14 @@ from filters.measures import Column
 from pipeline import harvest, tasks
 from pipeline.chunks import READ_SCHEMA, Chunk, ChunkKey, Split, document_id, with_columns
 from pipeline.errors import UserError
-from pipeline.harvest import HarvestPlan, HarvestReceipt, HarvestSplit, check_joined, harvest_chunk, harvest_split
+from pipeline.harvest import (
+    HarvestPlan,
+    HarvestReceipt,
+    HarvestSplit,
+    check_joined,
+    harvest_chunk,
+    harvest_split,
+)
 from pipeline.rules import Bound
 from pipeline.sources import ReadSettings
 from pipeline.stages import Stage, StageSettings

@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import BaseModel
 
 from pipeline import storage, tasks
-from pipeline.engine import Block, Partition
+from pipeline.blocks import Block, Partition
 from pipeline.errors import UserError
 
 

@@ -5,8 +5,6 @@ numpy.
 from __future__ import annotations
 
 import itertools
-import sys
-import types
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,45 +12,27 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-import pytest
 
+from filters import minhash
 from pipeline.chunks import HarvestedChunk
 
 WIDTH = 112
 
 
-def signatures(sets: Sequence[np.ndarray], width: int = WIDTH, seed: int = 7) -> np.ndarray:
-    """MinHash by multiply-shift: uint32[documents, width]."""
-    random = np.random.default_rng(seed)
-    a = random.integers(1, 2**63, width, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
-    b = random.integers(0, 2**63, width, dtype=np.uint64)
-    out = np.empty((len(sets), width), np.uint32)
-    with np.errstate(over="ignore"):
-        for row, shingles in enumerate(sets):
-            hashed = shingles.astype(np.uint64)[:, None] * a + b
-            out[row] = ((hashed ^ (hashed >> np.uint64(29))) * a >> np.uint64(32)).min(axis=0)
-    return out
+class Sets:
+    """Sets of 64-bit hashes in the form in which `filters.minhash` takes the words of documents."""
+
+    def __init__(self, sets: Sequence[np.ndarray]) -> None:
+        self.hashes = np.concatenate([np.empty(0, np.uint64), *sets]).astype(np.uint64)
+        self.word_offsets = np.concatenate([[0], np.cumsum([len(each) for each in sets])]).astype(np.int64)
+
+    def __len__(self) -> int:
+        return len(self.word_offsets) - 1
 
 
-def plain_band_keys(matrix: np.ndarray, bands: int, rows: int) -> np.ndarray:
-    """A stand-in for `filters.minhash.band_keys` in numpy: uint64[documents, bands]."""
-    out = np.zeros((len(matrix), bands), np.uint64)
-    with np.errstate(over="ignore"):
-        for band in range(bands):
-            key = np.full(len(matrix), band + 1, np.uint64)
-            for row in range(band * rows, (band + 1) * rows):
-                key = (key ^ matrix[:, row]) * np.uint64(0x9E3779B97F4A7C15)
-                key ^= key >> np.uint64(32)
-            out[:, band] = key
-    return out
-
-
-@pytest.fixture
-def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Band keys without the signing kernel (and the time to compile it)."""
-    module = types.ModuleType("filters.minhash")
-    module.band_keys = plain_band_keys  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "filters.minhash", module)
+def signatures(sets: Sequence[np.ndarray]) -> np.ndarray:
+    """The signatures of sets of hashes: uint32[documents, WIDTH]."""
+    return minhash.signatures(Sets(sets), n=1, k=WIDTH)  # type: ignore[arg-type]
 
 
 def shingles(count: int, seed: int) -> np.ndarray:
@@ -111,3 +91,15 @@ def write_chunks(
         pq.write_table(pa.table(columns), path)
         chunks.append(HarvestedChunk(key=f"chunk-{index:04d}", path=str(path), rows=stop - start, base=start))
     return chunks
+
+
+def planted_pairs(jaccard: float, pairs: int, size: int, seed: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """Signatures of pairs of random sets of a size, and their Jaccard similarity (near the one asked for)."""
+    random = np.random.default_rng(seed)
+    shared = round(2 * size * jaccard / (1 + jaccard))
+    sides = []
+    common = random.integers(1, 2**63, (pairs, shared), dtype=np.uint64)
+    for _ in range(2):
+        own = random.integers(1, 2**63, (pairs, size - shared), dtype=np.uint64)
+        sides.append(signatures(list(np.concatenate([common, own], axis=1))))
+    return sides[0], sides[1], shared / (2 * size - shared)

@@ -39,7 +39,7 @@ def columns(draw: st.DrawFn) -> tuple[np.ndarray, Limits]:
 
 
 def rejected_by_rule(values: np.ndarray, limits: Limits) -> int:
-    """What `pipeline.rules` rejects: floats compared in the column's own type, others with the limit as written."""
+    """What `pipeline.rules` rejects: floats in the column's own type, others with the limit as written."""
     own = float if np.issubdtype(values.dtype, np.integer) else values.dtype.type
     bad = np.zeros(len(values), bool)
     if limits.minimum is not None:

@@ -285,6 +285,21 @@ def test_many_inputs_are_not_all_listed() -> None:
     assert "and 800 more" in text
 
 
+def test_open_ended_lists_are_folded_or_cut() -> None:
+    benchmarks = [BenchmarkHits(name=f"bench-{i:03}", items=9, documents=1 + i) for i in range(60)]
+    found = ContaminationReport(documents=99, removed=60, shortest=4, longest=13, benchmarks=benchmarks)
+    failures = [FailureGroup(reason=f"reason-{i:03}", count=1 + i) for i in range(60)]
+    text = Page(
+        write_report(empty_report().model_copy(update={"contamination": found, "failures": failures}))
+    ).text
+    assert "40 more benchmarks with hits" in text
+    assert "bench-000" in text
+    assert text.index("bench-059") < text.index("bench-058") < text.index("40 more benchmarks")
+    assert "and 40 more reasons for 820 documents" in text
+    assert "reason-040" in text
+    assert "reason-039" not in text
+
+
 def luminance(colour: str) -> float:
     parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]

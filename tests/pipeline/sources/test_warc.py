@@ -302,6 +302,25 @@ def test_garbage_between_records(tmp_path: Path, compression: str, garbage: byte
     assert len({row["id"] for row in rows}) == 3  # the same garbage has the same id, wherever it lies
 
 
+def test_failures_say_how_much_was_passed_over_and_quote_nothing(tmp_path: Path) -> None:
+    secret = b"secret\n" * 30
+    content = b"".join(
+        [page("a"), secret, record(block=secret), record(block=HTTP + secret, length=60), secret]
+    )
+    rows = [row for row in read(stored(tmp_path, content, "plain")) if row["error"]]
+    assert len(rows) == 3
+    assert "(210 bytes to the next record)" in rows[0]["message"]
+    assert not any("secret" in row["message"] for row in rows)
+
+
+def test_a_damaged_dictionary_fails_the_records(tmp_path: Path) -> None:
+    head = b"\x5d\x2a\x4d\x18" + (9).to_bytes(4, "little") + b"\x28\xb5\x2f\xfd\xff\xff\xff\xff\xff"
+    dictionary = zstandard.train_dictionary(2000, [page(str(n), b"alike") for n in range(300)])
+    compressor = zstandard.ZstdCompressor(dict_data=dictionary)
+    [row] = read(stored(tmp_path, head + compressor.compress(page("a")) * 2, "zstd"))
+    assert row["error"] == "warc.bad_zstd"
+
+
 @pytest.mark.parametrize("compression", ["gzip", "zstd"])
 @pytest.mark.parametrize("place", [0.3, 0.5, 0.9, -2])
 def test_garbage_inside_a_member(tmp_path: Path, compression: str, place: float) -> None:
@@ -360,6 +379,26 @@ def test_a_missing_target_uri_fails_with_a_stable_id(tmp_path: Path) -> None:
 def test_http_header_garbage(tmp_path: Path, block: bytes) -> None:
     rows = read(archive(tmp_path, [record(block=block), page("b")]))
     assert outcomes(rows) == ["http.bad_header", "b"]
+
+
+@pytest.mark.parametrize("cut", [14, 30, 60, 90, 120])
+@pytest.mark.parametrize("line_end", [b"", b"\r\n"])
+def test_a_record_cut_inside_its_header_does_not_take_the_next_one_along(
+    tmp_path: Path, cut: int, line_end: bytes
+) -> None:
+    next_one = page("b")
+    path = archive(tmp_path, [page("a"), page("cut")[:cut] + line_end, next_one, next_one], "plain")
+    rows = read(path)
+    # One that begins inside a line is not recognised; the one behind it is.
+    assert outcomes(rows) == ["a", "warc.bad_header", *(["b", "b"] if line_end else ["b"])]
+    assert read(path, 50) == rows
+
+
+def test_a_skippable_frame_that_is_longer_than_the_file(tmp_path: Path) -> None:
+    frame = b"\x50\x2a\x4d\x18"
+    skipped = frame + (5).to_bytes(4, "little") + b"extra"
+    content = b"".join(part + member(page(name), "zstd") for name, part in (("a", skipped), ("b", frame)))
+    assert outcomes(read(stored(tmp_path, content, "zstd"))) == ["a", "warc.truncated_zstd", "b"]
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
@@ -468,21 +507,29 @@ def test_an_archive_inside_an_archive_shows_in_the_offsets(tmp_path: Path) -> No
     assert mended.first_offset == first.end_offset
 
 
+BODIES = st.binary(max_size=400).map(lambda body: body.replace(b"WARC", b"warc"))
+"""Any bytes that do not feign a plain record, which would show in the offsets as an inner archive does."""
+
+
 @st.composite
 def archives(draw: st.DrawFn) -> tuple[bytes, str]:
     """Records, padding and damage in any order, in any compression."""
     compression = draw(st.sampled_from(COMPRESSIONS))
     parts = []
     for number in range(draw(st.integers(0, 12))):
-        body = draw(st.binary(max_size=400)) * draw(st.integers(1, 3))
+        body = draw(BODIES) * draw(st.integers(1, 3))
         whole = page(str(number), body)
         kind = draw(st.sampled_from("ppppppprgtdlw"))
-        content = {"r": record(block=b"GET", kind="request"), "l": whole.replace(b"Length: ", b"Length: 1")}
+        content = {
+            "r": record(block=b"GET", kind="request"),
+            "l": whole.replace(b"Length: ", b"Length: 99999"),
+        }
         part = member(content.get(kind, whole), compression)
         if kind == "g":
-            part = draw(st.binary(min_size=1, max_size=50)) + part
+            part = draw(BODIES) + part
         if kind == "t":
-            part = part[: draw(st.integers(1, len(part)))]
+            # Of a plain record, less is cut than the next one holds: else that one may fill the gap exactly.
+            part = part[: -draw(st.integers(1, 100 if compression == "plain" else len(part)))]
         if kind == "d":
             at = draw(st.integers(0, len(part) - 1))
             part = part[:at] + bytes([part[at] ^ draw(st.integers(1, 255))]) + part[at + 1 :]
@@ -503,7 +550,7 @@ def test_any_split_size_gives_the_same_rows_once_each_in_order(
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(st.binary(max_size=3000), max_size=20), st.sampled_from(COMPRESSIONS), st.integers(50, 4000))
+@given(st.lists(BODIES, max_size=20), st.sampled_from(COMPRESSIONS), st.integers(50, 4000))
 def test_sound_archives_give_every_document_whatever_the_split(
     tmp_path_factory: pytest.TempPathFactory, bodies: list[bytes], compression: str, split_bytes: int
 ) -> None:
@@ -550,6 +597,10 @@ def coded(codings: str, body: bytes, name: bytes = b"Content-Encoding") -> bytes
 def chunked(body: bytes, size: int = 7) -> bytes:
     pieces = [body[at : at + size] for at in range(0, len(body), size)]
     return b"".join(b"%X;ext=1\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+
+
+def quick_brotli(body: bytes) -> bytes:
+    return brotli.compress(body, quality=5)
 
 
 def deflated(body: bytes, wbits: int) -> bytes:
@@ -607,7 +658,7 @@ def test_a_body_in_no_coding_that_is_no_text_fails(tmp_path: Path, coding: str) 
 
 
 @pytest.mark.parametrize(
-    ("codings", "body"), [("gzip", gzip.compress), ("br", brotli.compress), ("deflate", zlib.compress)]
+    ("codings", "body"), [("gzip", gzip.compress), ("br", quick_brotli), ("deflate", zlib.compress)]
 )
 def test_a_body_whose_coding_breaks_off_is_kept_and_marked(tmp_path: Path, codings: str, body) -> None:
     whole = b"".join(b"%d %x\n" % (n, n * n) for n in range(50_000))
@@ -649,7 +700,7 @@ def test_a_decompression_bomb_is_not_held(tmp_path: Path, coding: str) -> None:
 
 
 def test_a_bomb_of_members_is_passed_over_in_bounded_memory(tmp_path: Path) -> None:
-    block = HTTP + bytes(200 << 20)
+    block = HTTP + bytes(64 << 20)
     bomb = gzip.compress(record("http://example.org/bomb", block), 1)
     del block
     path = stored(tmp_path, bomb + gzip.compress(page("b")))
@@ -657,7 +708,7 @@ def test_a_bomb_of_members_is_passed_over_in_bounded_memory(tmp_path: Path) -> N
     rows = read(path)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert [row["http.bytes"] for row in rows] == [200 << 20, 11]
+    assert [row["http.bytes"] for row in rows] == [64 << 20, 11]
     assert peak < 8 << 20
 
 
