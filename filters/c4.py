@@ -34,6 +34,7 @@ from filters.tokens import (
     Bytes,
     Classes,
     Ints,
+    bytes_of,
     character_classes,
     decode,
     index_tokens,
@@ -118,7 +119,7 @@ def c4(_docs: pa.RecordBatch, words: WordIndex) -> dict[str, Any]:
     """Count what C4 judges whole documents by: "lorem ipsum", "{" and sentences."""
     tokens, facts = index_tokens(words), line_facts(words)
     brackets, sentences = np.zeros(len(words), np.int64), np.zeros(len(words), np.int64)
-    _count_byte(words.data, words.doc_starts, words.doc_ends, ord("{"), brackets)
+    _count_byte(bytes_of(words), words.doc_starts, words.doc_ends, ord("{"), brackets)
     _count_sentences(
         words.line_offsets,
         words.line_ends,
@@ -138,7 +139,7 @@ def c4(_docs: pa.RecordBatch, words: WordIndex) -> dict[str, Any]:
 def _unpunctuated(words: WordIndex) -> Bools:
     """Lines that do not end, citation marks and white space aside, as C4 wants it."""
     missing = np.zeros(len(words.line_starts), np.bool_)
-    _find_unpunctuated(words.data, words.line_starts, words.line_ends, character_classes(), missing)
+    _find_unpunctuated(bytes_of(words), words.line_starts, words.line_ends, character_classes(), missing)
     return missing
 
 

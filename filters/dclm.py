@@ -27,7 +27,7 @@ from filters.lines import (
     without_lines,
 )
 from filters.measures import Column
-from filters.tokens import LETTER, NUMBER, SPACE, Bytes, Classes, Ints, character_classes, decode
+from filters.tokens import LETTER, NUMBER, SPACE, Bytes, Classes, Ints, bytes_of, character_classes, decode
 from filters.words import WordIndex
 
 EDIT_COLUMNS: Final = (
@@ -108,7 +108,9 @@ def _counters(words: WordIndex) -> Bools:
     •"."""
     found = np.zeros(len(words.line_starts), np.bool_)
     packed, bounds = pack_phrases(COUNTED)
-    _find_counters(words.data, words.line_starts, words.line_ends, character_classes(), packed, bounds, found)
+    _find_counters(
+        bytes_of(words), words.line_starts, words.line_ends, character_classes(), packed, bounds, found
+    )
     return found
 
 

@@ -19,7 +19,7 @@ import pyarrow as pa
 from filters._simd import kernel
 from filters.lines import BULLET, ELLIPSIS, duplicates, line_facts, ratio
 from filters.measures import Column, measure
-from filters.tokens import LETTER, WORD, Bytes, Classes, Ints, address_of, hash_span, index_tokens
+from filters.tokens import LETTER, WORD, Bytes, Classes, Ints, address_of, bytes_of, hash_span, index_tokens
 from filters.words import WordIndex
 
 STOP_WORDS: Final = ("the", "be", "to", "of", "and", "that", "have", "with")
@@ -53,7 +53,7 @@ def gopher_quality(_docs: pa.RecordBatch, words: WordIndex) -> dict[str, Any]:
     counts = np.zeros((4, len(words)), np.int64)
     _count_words(tokens.offsets, tokens.hashes, tokens.lengths, tokens.classes, _stop_hashes(), counts)
     marks = np.zeros((2, len(words)), np.int64)
-    _count_marks(words.data, words.doc_starts, words.doc_ends, marks)
+    _count_marks(bytes_of(words), words.doc_starts, words.doc_ends, marks)
     word_count, characters, alphabetic, stop_words = counts
     lines = facts.per_document(~facts.blank)
     return {
@@ -87,7 +87,7 @@ def gopher_repetition(_docs: pa.RecordBatch, words: WordIndex) -> dict[str, Any]
     facts = line_facts(words)
     lines = facts.per_document(~facts.blank)
     characters = np.zeros(len(words), np.int64)
-    _count_characters(words.data, words.doc_starts, words.doc_ends, characters)
+    _count_characters(bytes_of(words), words.doc_starts, words.doc_ends, characters)
     characters[lines == 0] = 0
     line_counts, line_characters = duplicates(facts.offsets, facts.hashes, facts.characters, facts.blank)
     paragraph_counts, paragraph_characters = _duplicate_paragraphs(words)
@@ -118,8 +118,8 @@ def _stop_hashes() -> Hashes:
 def _duplicate_paragraphs(words: WordIndex) -> tuple[Ints, Ints]:
     hashes = np.zeros(len(words.paragraph_starts), np.uint64)
     characters = np.zeros(len(words.paragraph_starts), np.int64)
-    _hash_spans(address_of(words.data), words.data, words.paragraph_starts, words.paragraph_ends, hashes)
-    _count_characters(words.data, words.paragraph_starts, words.paragraph_ends, characters)
+    _hash_spans(address_of(words.data), bytes_of(words), words.paragraph_starts, words.paragraph_ends, hashes)
+    _count_characters(bytes_of(words), words.paragraph_starts, words.paragraph_ends, characters)
     none = np.zeros(len(hashes), np.bool_)
     return duplicates(words.paragraph_offsets, hashes, characters.astype(np.int32), none)
 

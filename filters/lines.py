@@ -27,6 +27,7 @@ from filters.tokens import (
     Classes,
     Ints,
     address_of,
+    bytes_of,
     character_classes,
     decode,
     hash_span,
@@ -115,7 +116,7 @@ def lines_with(words: WordIndex, phrases: Sequence[str]) -> Bools:
     found = np.zeros(len(words.line_starts), np.bool_)
     if phrases:
         packed, bounds = pack_phrases(phrases)
-        _search_lines(words.data, words.line_starts, words.line_ends, packed, bounds, found)
+        _search_lines(bytes_of(words), words.line_starts, words.line_ends, packed, bounds, found)
     return found
 
 
@@ -150,7 +151,7 @@ def without_lines(
     data = np.empty(int((words.doc_ends - words.doc_starts).sum()) + 1, np.uint8)
     offsets, marks = np.zeros(len(words) + 1, np.int64), np.zeros(len(words), np.int64)
     _copy_documents(
-        words.data,
+        bytes_of(words),
         words.doc_starts,
         words.doc_ends,
         words.line_offsets,
@@ -203,7 +204,7 @@ def _measure_lines(words: WordIndex) -> LineFacts:
     blank, ends, hashes = np.zeros(count, np.bool_), np.zeros(count, np.uint8), np.zeros(count, np.uint64)
     _scan_lines(
         address_of(words.data),
-        words.data,
+        bytes_of(words),
         words.line_starts,
         words.line_ends,
         character_classes(),

@@ -121,6 +121,13 @@ def address_of(data: Bytes) -> np.uint64:
     return np.uint64(data.ctypes.data)
 
 
+def bytes_of(words: WordIndex) -> Bytes:
+    """The data of a word index as a read-only array, which it is but for an empty one: kernels are compiled once."""
+    data = words.data.view()
+    data.flags.writeable = False
+    return data
+
+
 def _find_tokens(words: WordIndex) -> TokenIndex:
     sizes = words.doc_ends - words.doc_starts
     longest = int(sizes.max(initial=0))
@@ -130,13 +137,13 @@ def _find_tokens(words: WordIndex) -> TokenIndex:
     scratch = np.empty(longest, np.uint16)
     while True:
         pen, flags = np.empty((room, 2), np.int64), np.empty(room, np.uint16)
-        if _tokenise(words.data, words.doc_starts, words.doc_ends, table, scratch, pen, flags, offsets):
+        if _tokenise(bytes_of(words), words.doc_starts, words.doc_ends, table, scratch, pen, flags, offsets):
             break
         room *= 4
     found = int(offsets[-1])
     starts, ends = pen[:found, 0].copy(), pen[:found, 1].copy()
     hashes, lengths = np.empty(found, np.uint64), np.empty(found, np.int32)
-    _describe(address_of(words.data), words.data, starts, ends, hashes, lengths)
+    _describe(address_of(words.data), bytes_of(words), starts, ends, hashes, lengths)
     return TokenIndex(offsets, starts, ends, hashes, lengths, flags[:found].copy())
 
 

@@ -40,17 +40,33 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """The options that every job shares."""
     for option in reversed(
         [
-            click.option("--input", "inputs", multiple=True, metavar="GLOB", help="Input files; may be repeated."),
+            click.option(
+                "--input", "inputs", multiple=True, metavar="GLOB", help="Input files; may be repeated."
+            ),
             click.option("--output", metavar="DIR", help="Folder of the result."),
             click.option("--config", metavar="FILE", help="YAML over the job's own; see --print-config."),
-            click.option("--benchmarks", metavar="FILE", help="Registry of the benchmarks to decontaminate against."),
+            click.option(
+                "--benchmarks", metavar="FILE", help="Registry of the benchmarks to decontaminate against."
+            ),
             click.option("--benchmark-root", metavar="DIR", help="Folder of the benchmark files."),
-            click.option("--workers", type=click.IntRange(0), help="Worker processes (0: this process); default: one per core."),
-            click.option("--runner", default="local", show_default=True, help="local, or a Beam runner's name."),
+            click.option(
+                "--workers",
+                type=click.IntRange(0),
+                help="Worker processes (0: this process); default: one per core.",
+            ),
+            click.option(
+                "--runner", default="local", show_default=True, help="local, or a Beam runner's name."
+            ),
             click.option("--overwrite", is_flag=True, help="Replace a result of another configuration."),
-            click.option("--keep-measures", is_flag=True, help="Measure all documents fully and keep the harvest, so that other rules take seconds."),
+            click.option(
+                "--keep-measures",
+                is_flag=True,
+                help="Measure all documents fully and keep the harvest, so that other rules take seconds.",
+            ),
             click.option("--explain", is_flag=True, help="Print the resolved plan; run nothing."),
-            click.option("--print-config", is_flag=True, help="Print the job's own YAML, to be copied and changed."),
+            click.option(
+                "--print-config", is_flag=True, help="Print the job's own YAML, to be copied and changed."
+            ),
         ]
     ):
         function = option(function)
@@ -83,8 +99,12 @@ def web(context: click.Context, **options: Any) -> None:
 
 
 @main.command()
-@click.option("--output", default="demo-out", show_default=True, metavar="DIR", help="Folder for input and result.")
-@click.option("--workers", type=click.IntRange(0), help="Worker processes (0: this process); default: one per core.")
+@click.option(
+    "--output", default="demo-out", show_default=True, metavar="DIR", help="Folder for input and result."
+)
+@click.option(
+    "--workers", type=click.IntRange(0), help="Worker processes (0: this process); default: one per core."
+)
 @click.option("--overwrite", is_flag=True, help="Replace an earlier result.")
 @reported
 def demo(output: str, workers: int | None, overwrite: bool) -> None:

@@ -53,14 +53,27 @@ def configure(options: dict[str, Any]) -> JobConfig:
 
 @click.command(context_settings=PASS_THROUGH)
 @click.option("--benchmarks", metavar="FILE", help="Registry of benchmarks (YAML).")
-@click.option("--benchmark-root", metavar="DIR", help="Folder of the benchmark files; default: the registry's own.")
-@click.option("--input", "inputs", multiple=True, metavar="GLOB", help="Parquet, JSONL or WARC files; may be repeated.")
+@click.option(
+    "--benchmark-root", metavar="DIR", help="Folder of the benchmark files; default: the registry's own."
+)
+@click.option(
+    "--input", "inputs", multiple=True, metavar="GLOB", help="Parquet, JSONL or WARC files; may be repeated."
+)
 @click.option("--text-column", default="text", show_default=True, help="Column that holds the text.")
 @click.option("--output", metavar="DIR", help="Folder of the result.")
-@click.option("--threshold", default="1000", show_default=True, help="Documents that make an n-gram common usage, or auto.")
+@click.option(
+    "--threshold",
+    default="1000",
+    show_default=True,
+    help="Documents that make an n-gram common usage, or auto.",
+)
 @click.option("--skip", multiple=True, metavar="KEY", help="Leave a benchmark out; may be repeated.")
-@click.option("--allow-missing", is_flag=True, help="Go on without benchmarks that have no file; the report lists them.")
-@click.option("--workers", type=click.IntRange(0), help="Worker processes (0: this process); default: one per core.")
+@click.option(
+    "--allow-missing", is_flag=True, help="Go on without benchmarks that have no file; the report lists them."
+)
+@click.option(
+    "--workers", type=click.IntRange(0), help="Worker processes (0: this process); default: one per core."
+)
 @click.option("--runner", default="local", show_default=True, help="local, or a Beam runner's name.")
 @click.option("--overwrite", is_flag=True, help="Replace a result of another configuration.")
 @click.option("--explain", is_flag=True, help="Print the resolved plan; run nothing.")

@@ -24,12 +24,16 @@ def print_plan(plan: Plan, runner: RunnerSettings) -> None:
     """Inputs, stages with their rules, and outputs of a plan."""
     console = _console()
     size = sum(item["bytes"] for item in plan.inputs)
-    console.print(f"[bold]{plan.job}[/]: {len(plan.inputs):,} files, {size / 1e6:,.1f} MB, {len(plan.splits):,} splits")
+    console.print(
+        f"[bold]{plan.job}[/]: {len(plan.inputs):,} files, {size / 1e6:,.1f} MB, {len(plan.splits):,} splits"
+    )
     for item in plan.inputs[:10]:
         console.print(f"  {item['source']:<10} {item['bytes']:>14,} B  {item['path']}", markup=False)
     if len(plan.inputs) > 10:
         console.print(f"  and {len(plan.inputs) - 10:,} more files")
-    console.print(f"\nrunner {runner.runner}, {runner.workers} workers {' '.join(runner.options)}\n", markup=False)
+    console.print(
+        f"\nrunner {runner.runner}, {runner.workers} workers {' '.join(runner.options)}\n", markup=False
+    )
     rules = report_rules(plan)
     columns = {stage.name: stage.columns for stage in build_stages(plan.config.stages())}
     for name in stage_order(plan):
@@ -54,8 +58,8 @@ def _decision(plan: Plan, name: str) -> str:
         settings = plan.config.dedup
         assert settings is not None  # noqa: S101 - the rule exists only with the stage
         return f"one of each cluster is kept (scope {settings.scope}; {settings.bands} x {settings.rows})"
-    settings = plan.config.decontamination
-    return f"benchmark n-grams held by fewer than {settings.threshold} documents ({settings.benchmarks})"
+    chosen = plan.config.decontamination
+    return f"benchmark n-grams held by fewer than {chosen.threshold} documents ({chosen.benchmarks})"
 
 
 def print_outcome(outcome: Outcome) -> None:
@@ -68,7 +72,9 @@ def print_outcome(outcome: Outcome) -> None:
         column.justify = "right"
     for row in manifest["funnel"]:
         left = row["entered"] - row["rejected"] - row["failed"]
-        table.add_row(row["stage"], *(f"{value:,}" for value in (row["entered"], row["rejected"], row["failed"], left)))
+        table.add_row(
+            row["stage"], *(f"{value:,}" for value in (row["entered"], row["rejected"], row["failed"], left))
+        )
     console.print(table)
     total, cost = manifest["books"]["total"], manifest["cost"]
     rejected, failed = sum(total["rejected"].values()), sum(total["failed"].values())

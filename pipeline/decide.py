@@ -117,7 +117,11 @@ class Screened(BaseModel):
 def screen_chunk(item: ChunkItem, plan: DecidePlan) -> Screened:
     """Apply the rules that come before deduplication, for a harvest that has applied none (`keep_measures`)."""
     rules = [rule for rule in _rules(plan) if rule.stage not in plan.deferred]
-    names = [name for name in schema_of(item.chunk).names if name not in ("text", "excerpt", "decontamination.hits")]
+    names = [
+        name
+        for name in schema_of(item.chunk).names
+        if name not in ("text", "excerpt", "decontamination.hits")
+    ]
     table = rows_of(item.chunk, names)
     ledger = _Decisions(table)
     ledger.apply(rules, table)
@@ -157,9 +161,13 @@ class _Decisions:
     def kept(self) -> np.ndarray:
         return np.array([status == "kept" for status in self.fields["status"]], bool)
 
-    def reject(self, row: int, stage: str, rule: str, value: float | None, detail: str, threshold: str) -> None:
+    def reject(
+        self, row: int, stage: str, rule: str, value: float | None, detail: str, threshold: str
+    ) -> None:
         found = ("rejected", stage, rule, value, detail, threshold)
-        for name, entry in zip(("status", "stage", "rule", "value", "detail", "threshold"), found, strict=True):
+        for name, entry in zip(
+            ("status", "stage", "rule", "value", "detail", "threshold"), found, strict=True
+        ):
             self.fields[name][row] = entry
 
     def remove_duplicates(self, removals: Sequence[Removals], chunk: HarvestedChunk) -> None:
@@ -167,7 +175,14 @@ class _Decisions:
         rows = (removed["ordinal"].astype(np.int64) - chunk.base).tolist()
         for row, found in zip(rows, table_of(removed).to_pylist(), strict=True):
             rule = DUPLICATE_RULES[found["kind"]]
-            self.reject(row, "duplicates", rule, found["similarity"], f"copy of {found['surviving_id']}", "one of each")
+            self.reject(
+                row,
+                "duplicates",
+                rule,
+                found["similarity"],
+                f"copy of {found['surviving_id']}",
+                "one of each",
+            )
 
     def apply(self, rules: Sequence[Rule], table: pa.Table) -> None:
         columns = {rule.name: table[rule.name].combine_chunks() for rule in rules}
@@ -286,7 +301,10 @@ def _decontaminate(item: ChunkItem, plan: DecidePlan, ledger: pa.Table) -> pa.Ta
             f"used by fewer than {plan.threshold} documents",
         )
     columns = list(zip(*listed, strict=True)) or [()] * len(CONTAMINATED)
-    table = pa.table([pa.array(values, field.type) for values, field in zip(columns, CONTAMINATED, strict=True)], CONTAMINATED)
+    table = pa.table(
+        [pa.array(values, field.type) for values, field in zip(columns, CONTAMINATED, strict=True)],
+        CONTAMINATED,
+    )
     _write_ledger(contaminated_path(plan.folder, item.key), table)
     return decisions.table()
 

@@ -16,9 +16,6 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-# Beam says at import, on the root logger, that its Google extras are missing; they are not asked for.
-logging.getLogger().addFilter(lambda record: "apitools" not in record.getMessage())
-
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions, SetupOptions
 from apache_beam.transforms.window import GlobalWindow
@@ -69,9 +66,7 @@ class _Spec(BaseModel, frozen=True):
 
     def call(self, key: str, item: str, weight: int = 0) -> Call:
         path = storage.join(self.folder, f"{safe_name(key)}.json")
-        return Call(
-            task=self.task, key=key, item=item, shared=self.shared, result_path=path, weight=weight
-        )
+        return Call(task=self.task, key=key, item=item, shared=self.shared, result_path=path, weight=weight)
 
 
 class Perform(beam.DoFn):  # type: ignore[misc]
@@ -137,9 +132,7 @@ def _partition(element: tuple[int, Iterable[str]]) -> str:
 class Engine:
     """Runs phases, keeps their results under `work`, and adds up what they cost."""
 
-    def __init__(
-        self, work: str, runner: RunnerSettings, display: progress.Display | None = None
-    ) -> None:
+    def __init__(self, work: str, runner: RunnerSettings, display: progress.Display | None = None) -> None:
         self.work = work
         self.runner = runner
         self.costs: list[PhaseCost] = []
@@ -158,7 +151,7 @@ class Engine:
         def build(start: beam.PCollection) -> beam.PCollection:
             return start | f"{phase}" >> beam.ParDo(Perform(spec)).with_output_types(str)
 
-        self._execute(phase, spec, items, build)
+        self._execute(phase, items, build)
         return self._collect(phase, spec, [item.key for item in items])  # type: ignore[attr-defined]
 
     def shuffle(
@@ -177,21 +170,22 @@ class Engine:
         mapper = self._spec(f"{phase}.map", map_task, shared)
         # The partitions are not known before the map: their results go to a folder named by all that they come from, so
         # that the folder holds those and no others.
-        lineage = hashlib.blake2b("\n".join([mapper.shared, *_elements(items)]).encode(), digest_size=8).hexdigest()
+        lineage = hashlib.blake2b(
+            "\n".join([mapper.shared, *_elements(items)]).encode(), digest_size=8
+        ).hexdigest()
         reducer = self._spec(f"{phase}.reduce-{lineage}", reduce_task, shared)
 
         def build(start: beam.PCollection) -> beam.PCollection:
             return (
                 start
                 | f"{phase}.map" >> beam.ParDo(Perform(mapper)).with_output_types(str)
-                | f"{phase}.blocks"
-                >> beam.FlatMap(_blocks, mapper.task).with_output_types(tuple[int, str])
+                | f"{phase}.blocks" >> beam.FlatMap(_blocks, mapper.task).with_output_types(tuple[int, str])
                 | f"{phase}.group" >> beam.GroupByKey()
                 | f"{phase}.partitions" >> beam.Map(_partition).with_output_types(str)
                 | f"{phase}.reduce" >> beam.ParDo(Perform(reducer)).with_output_types(str)
             )
 
-        self._execute(phase, mapper, items, build)
+        self._execute(phase, items, build)
         self._collect(f"{phase}.map", mapper, [item.key for item in items])  # type: ignore[attr-defined]
         keys = [path.rsplit("/", 1)[-1].removesuffix(".json") for path in storage.list_files(reducer.folder)]
         return self._collect(f"{phase}.reduce", reducer, keys)
@@ -214,7 +208,6 @@ class Engine:
     def _execute(
         self,
         phase: str,
-        spec: _Spec,
         items: Sequence[BaseModel],
         build: Callable[[beam.PCollection], beam.PCollection],
     ) -> None:

@@ -11,6 +11,7 @@ takes the whole process down is found by the retry, which notes each document be
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -49,8 +50,8 @@ _DEATHS = 2
 class HarvestPlan(BaseModel, frozen=True, extra="forbid"):
     """All that a worker needs to harvest a split.
 
-    `reading` has the settings of each source. `deferred` names the stages whose rules are applied in the decide phase, because a global decision (duplicates) comes
-    before them in the recipe. `failure_limit` is the share of failed documents of a split above which the run stops.
+    `reading` has the settings of each source. `deferred` names the stages whose rules are applied in the decide phase,
+    because a global decision (duplicates) comes before them in the recipe. `failure_limit` is the share of failed documents of a split above which the run stops.
     """
 
     folder: str
@@ -107,7 +108,9 @@ def harvest_split(item: HarvestSplit, plan: HarvestPlan) -> HarvestReceipt:
         if counts is None:
             batch = harvest_chunk(chunk, plan, suspects)
             counts = _write(path, batch, chunk)
-        chunks.append(HarvestedChunk(key=chunk.key.name, path=path, rows=counts.rows, text_bytes=counts.text_bytes))
+        chunks.append(
+            HarvestedChunk(key=chunk.key.name, path=path, rows=counts.rows, text_bytes=counts.text_bytes)
+        )
         rows, failed = rows + counts.rows, failed + counts.failed
         progress.add(documents=counts.rows, bytes=counts.bytes)
         if failed >= 100 and failed > plan.failure_limit * rows:
@@ -138,7 +141,7 @@ def harvest_chunk(chunk: Chunk, plan: HarvestPlan, suspects: _Suspects | None = 
         made, errors = _isolated(stage.run, docs, suspects if stage.name == "extract" else None)
         ledger.record(stage, made, errors)
         ledger.apply(stage, applied)
-    return ledger.finish(stages, _redactor(plan.stages))
+    return ledger.finish(_redactor(plan.stages))
 
 
 @functools.lru_cache(maxsize=4)
@@ -163,7 +166,8 @@ class _Ledger:
         self.columns: dict[str, pa.Array] = {}
         self.status = np.full(self.rows, "kept", object)
         self.fields: dict[str, np.ndarray] = {
-            name: np.full(self.rows, None, object) for name in ("stage", "rule", "value", "detail", "threshold")
+            name: np.full(self.rows, None, object)
+            for name in ("stage", "rule", "value", "detail", "threshold")
         }
         unreadable = np.flatnonzero(pc.is_valid(batch["error"]).to_numpy(zero_copy_only=False))
         for row in unreadable:
@@ -176,7 +180,13 @@ class _Ledger:
 
     def _fail(self, row: int, stage: str, reason: str, message: str | None) -> None:
         self.status[row] = "failed"
-        for name, value in (("stage", stage), ("rule", reason), ("detail", message), ("value", None), ("threshold", None)):
+        for name, value in (
+            ("stage", stage),
+            ("rule", reason),
+            ("detail", message),
+            ("value", None),
+            ("threshold", None),
+        ):
             self.fields[name][row] = value
 
     def record(self, stage: Stage, made: pa.RecordBatch, errors: dict[int, tuple[str, str]]) -> None:
@@ -222,7 +232,7 @@ class _Ledger:
         places[self.active] = np.arange(len(self.active))
         return values.take(pa.array(places, mask=places < 0))
 
-    def finish(self, stages: Sequence[Stage], redact: Callable[[list[str]], list[str]]) -> pa.RecordBatch:
+    def finish(self, redact: Callable[[list[str]], list[str]]) -> pa.RecordBatch:
         """The chunk's rows: what every source gives, the text of kept documents, measures, ledger."""
         kept = pa.array(self.status == "kept")
         text, title = self._scattered(self.current["text"]), self._scattered(self.current["title"])
@@ -297,7 +307,9 @@ def _isolated(
         if docs.num_rows == 1:
             return run(docs.slice(0, 0)), {0: _described(error)}
     half = docs.num_rows // 2
-    return _joined([_isolated(run, docs.slice(0, half), None), _isolated(run, docs.slice(half), None)], [0, half])
+    return _joined(
+        [_isolated(run, docs.slice(0, half), None), _isolated(run, docs.slice(half), None)], [0, half]
+    )
 
 
 def _one_by_one(
@@ -306,7 +318,10 @@ def _one_by_one(
     results = []
     for row, document in enumerate(docs["id"].to_pylist()):
         if suspects.deadly(document):
-            reason = ("worker died", f"processing it ended the worker process {suspects.deaths[document]} times")
+            reason = (
+                "worker died",
+                f"processing it ended the worker process {suspects.deaths[document]} times",
+            )
             results.append((run(docs.slice(0, 0)), {0: reason}))
             continue
         suspects.begin(document)
@@ -319,7 +334,9 @@ def _joined(
     results: list[tuple[pa.RecordBatch, dict[int, tuple[str, str]]]], starts: list[int]
 ) -> tuple[pa.RecordBatch, dict[int, tuple[str, str]]]:
     errors = {
-        start + at: error for (_, found), start in zip(results, starts, strict=True) for at, error in found.items()
+        start + at: error
+        for (_, found), start in zip(results, starts, strict=True)
+        for at, error in found.items()
     }
     table = pa.Table.from_batches([batch for batch, _ in results]).combine_chunks()
     batches = table.to_batches()
@@ -329,7 +346,9 @@ def _joined(
 def _described(error: Exception) -> tuple[str, str]:
     """The reason (the exception's type) and where it was raised. Its message is left out: it may quote the document."""
     frames = traceback.extract_tb(error.__traceback__)[-3:]
-    where = "; ".join(f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno} in {frame.name}" for frame in frames)
+    where = "; ".join(
+        f"{frame.filename.rsplit('/', 1)[-1]}:{frame.lineno} in {frame.name}" for frame in frames
+    )
     return type(error).__name__, where
 
 
@@ -396,7 +415,6 @@ def check_joined(receipts: Sequence[HarvestReceipt]) -> None:
 
 def _neighbours(receipts: Sequence[HarvestReceipt]) -> Iterator[tuple[HarvestReceipt, HarvestReceipt]]:
     ordered = sorted(receipts, key=lambda r: (r.split.source, r.split.shard, r.split.index))
-    for before, after in zip(ordered, ordered[1:], strict=False):
+    for before, after in itertools.pairwise(ordered):
         if (before.split.source, before.split.shard) == (after.split.source, after.split.shard):
             yield before, after
-

@@ -24,8 +24,8 @@ from pipeline.errors import UserError
 from pipeline.tasks import Call, perform
 
 ATTEMPTS = 8
-"""How often a task may take its worker down: once beside others, then alone, each time leaving out a document more that is known to kill
-(see `pipeline.harvest`)."""
+"""How often a task may take its worker down: once beside others, then alone. A retried harvest leaves out the documents that
+are known by then to kill (see `pipeline.harvest`), two deaths for each."""
 
 _current: WorkerPool | None = None
 
@@ -56,9 +56,7 @@ class WorkerPool:
         try:
             while waiting or suspects or running:
                 self._hand_out(waiting, suspects, running)
-                done, _ = concurrent.futures.wait(
-                    running, return_when=concurrent.futures.FIRST_COMPLETED
-                )
+                done, _ = concurrent.futures.wait(running, return_when=concurrent.futures.FIRST_COMPLETED)
                 broken = False
                 for future in done:
                     task = running.pop(future)
@@ -142,7 +140,7 @@ def using_pool(workers: int, progress_folder: str | None = None) -> Iterator[Wor
     Libraries read their thread counts when they are imported, so the workers' environment is set here, before they start.
     """
     global _current
-    single = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS")}
+    single = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
     before = {name: os.environ.get(name) for name in single}
     os.environ.update(single)
     pool = WorkerPool(workers, progress_folder)

@@ -93,7 +93,7 @@ class Display:
             stop.set()
             thread.join()
             self._update(line, first, done)
-            self._progress.stop_task(line)  # type: ignore[arg-type]
+            self._progress.stop_task(line)
 
     def _update(self, line: object, first: Totals, done: int) -> None:
         now = totals(self._folder)

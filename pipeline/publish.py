@@ -154,7 +154,14 @@ def plan_shards(
         name = f"part-{k:05d}-of-{count:05d}.parquet"
         path = storage.join(plan.output, "documents", name)
         shards.append(
-            Shard(key=name, path=path, start=edges[k], stop=edges[k + 1], parts=tuple(inside), weight=edges[k + 1] - edges[k])
+            Shard(
+                key=name,
+                path=path,
+                start=edges[k],
+                stop=edges[k + 1],
+                parts=tuple(inside),
+                weight=edges[k + 1] - edges[k],
+            )
         )
     return shards
 

@@ -86,7 +86,7 @@ def count_chunk(item: SettledChunk, plan: HistogramPlan) -> Tallies:
     return Tallies(counts=counts)
 
 
-def _numbers(values: pa.Array) -> np.ndarray:
+def _numbers(values: pa.Array) -> Any:
     """Values in their own type with NaN for missing ones; integers stay integers where none is missing."""
     if values.null_count == 0:
         return values.to_numpy(zero_copy_only=False)
@@ -122,7 +122,11 @@ def read_examples(item: ExampleItem, shared: NoSettings) -> Shown:  # noqa: ARG0
     for row, found, detail in zip(item.rows, table.to_pylist(), details, strict=True):
         text = found["text"] or found["excerpt"] or detail or ""
         shown[row] = model.Example(
-            id=found["id"], url=found["url"], title=found["title"], source=found["source"], text=text[:EXCERPT]
+            id=found["id"],
+            url=found["url"],
+            title=found["title"],
+            source=found["source"],
+            text=text[:EXCERPT],
         )
     return Shown(examples=shown)
 
@@ -150,7 +154,9 @@ class _Examples:
 
     def read(self, engine: Engine) -> None:
         items = [
-            ExampleItem(key=key, chunk=self._chunks[key][0], ledger=self._chunks[key][1], rows=tuple(sorted(rows)))
+            ExampleItem(
+                key=key, chunk=self._chunks[key][0], ledger=self._chunks[key][1], rows=tuple(sorted(rows))
+            )
             for key, rows in sorted(self._wanted.items())
         ]
         results = engine.run("examples", read_examples, items, NoSettings())
@@ -198,7 +204,9 @@ def write_reports(
         versions=manifest["versions"],
         inputs=_inputs(plan, chunks),
         stages=_stages(manifest),
-        books={name: model.Books(**account) for name, account in manifest["books"].items() if name != "total"},
+        books={
+            name: model.Books(**account) for name, account in manifest["books"].items() if name != "total"
+        },
         rules=[_rule(rule, total, histograms, examples) for rule in rules if rule.bound is not None],
         duplicates=_duplicates(duplicates, plan, clusters, examples),
         contamination=_contamination(folder, stages, manifest, total, contaminated, examples),
@@ -209,7 +217,9 @@ def write_reports(
         timings=_timings(manifest),
         warnings=_warnings(plan),
         config_yaml=yaml.safe_dump(
-            plan.config.model_dump(mode="json", by_alias=True, exclude_none=True), sort_keys=False, allow_unicode=True
+            plan.config.model_dump(mode="json", by_alias=True, exclude_none=True),
+            sort_keys=False,
+            allow_unicode=True,
         ),
         elapsed=manifest["cost"]["wall_seconds"],
         output_bytes=manifest["bytes"]["documents"],
@@ -255,7 +265,9 @@ def _stages(manifest: dict[str, Any]) -> list[model.StageCount]:
 def _timings(manifest: dict[str, Any]) -> list[model.Timing]:
     documents = manifest["books"]["total"]["read"]
     return [
-        model.Timing(stage=cost["phase"], wall=cost["wall_seconds"], cpu=cost["cpu_seconds"], documents=documents)
+        model.Timing(
+            stage=cost["phase"], wall=cost["wall_seconds"], cpu=cost["cpu_seconds"], documents=documents
+        )
         for cost in manifest["cost"]["phases"]
     ]
 
@@ -277,7 +289,13 @@ def _rule(
 ) -> model.RuleReport:
     summary = total.rules.get(rule.name)
     if summary is None or rule.bound is None:
-        return model.RuleReport(name=rule.name, stage=rule.stage, bound=rule.bound.text() if rule.bound else "", measured=0, rejected=0)
+        return model.RuleReport(
+            name=rule.name,
+            stage=rule.stage,
+            bound=rule.bound.text() if rule.bound else "",
+            measured=0,
+            rejected=0,
+        )
     values = None
     if not rule.numeric:
         values = [
@@ -350,7 +368,11 @@ def _histograms(
 def _types(chunks: Sequence[HarvestedChunk]) -> dict[str, pa.DataType]:
     """The type of every number in a chunk file; all chunks have one schema."""
     fields = schema_of(chunks[0]) if chunks else ()
-    return {field.name: field.type for field in fields if pa.types.is_integer(field.type) or pa.types.is_floating(field.type)}
+    return {
+        field.name: field.type
+        for field in fields
+        if pa.types.is_integer(field.type) or pa.types.is_floating(field.type)
+    }
 
 
 def _failures(
@@ -388,7 +410,15 @@ def _largest_clusters(duplicates: Any, examples: _Examples) -> list[list[dict[st
     if not found:
         return []
     table = np.concatenate(found)
-    order = np.lexsort((table["id_lo"], table["id_hi"], table["cluster_lo"], table["cluster_hi"], -table["cluster_size"].astype(np.int64)))
+    order = np.lexsort(
+        (
+            table["id_lo"],
+            table["id_hi"],
+            table["cluster_lo"],
+            table["cluster_hi"],
+            -table["cluster_size"].astype(np.int64),
+        )
+    )
     clusters: dict[tuple[int, int], list[dict[str, Any]]] = {}
     for row in table[order]:
         key = (int(row["cluster_hi"]), int(row["cluster_lo"]))
@@ -430,7 +460,9 @@ def _duplicates(
                 kind=KINDS[members[0]["kind"]],
                 survivor=examples.at(members[0]["survivor"]),
                 members=[
-                    examples.at(member["place"], None if np.isnan(member["similarity"]) else member["similarity"])
+                    examples.at(
+                        member["place"], None if np.isnan(member["similarity"]) else member["similarity"]
+                    )
                     for member in members
                 ],
             )
@@ -500,7 +532,8 @@ def _contamination(
         common_usage=threshold,
         exempted=int((usage >= threshold).sum()),
         common=[
-            model.NgramCount(words=" ".join(index.explain(ngram).words), count=int(usage[ngram])) for ngram in common
+            model.NgramCount(words=" ".join(index.explain(ngram).words), count=int(usage[ngram]))
+            for ngram in common
         ],
         benchmarks=[
             model.BenchmarkHits(

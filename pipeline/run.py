@@ -91,7 +91,9 @@ def plan_run(job: str, config: JobConfig, output: str) -> Plan:
         UserError: no inputs, missing files, rules on unknown columns.
     """
     stages = build_stages(config.stages())
-    rules = check_rules(config.rules, {stage.name: stage.columns for stage in stages}, DUPLICATE_RULES.values())
+    rules = check_rules(
+        config.rules, {stage.name: stage.columns for stage in stages}, DUPLICATE_RULES.values()
+    )
     if not config.sources:
         raise UserError("no input: give --input FILES, or name sources in the configuration.")
     splits = [
@@ -118,7 +120,9 @@ def _inputs(splits: Sequence[Split]) -> list[dict[str, Any]]:
             continue
         fs, inner = storage.file_system(split.path)
         info = fs.info(inner)
-        changed = next((info[key] for key in ("ETag", "etag", "md5Hash", "mtime", "LastModified") if key in info), None)
+        changed = next(
+            (info[key] for key in ("ETag", "etag", "md5Hash", "mtime", "LastModified") if key in info), None
+        )
         found[split.path] = {
             "source": split.source,
             "path": split.path,
@@ -128,7 +132,9 @@ def _inputs(splits: Sequence[Split]) -> list[dict[str, Any]]:
     return [found[path] for path in sorted(found)]
 
 
-def execute(plan: Plan, runner: RunnerSettings, *, overwrite: bool = False, quiet: bool | None = None) -> Outcome:
+def execute(
+    plan: Plan, runner: RunnerSettings, *, overwrite: bool = False, quiet: bool | None = None
+) -> Outcome:
     """Run a plan to its end, or continue one that was interrupted.
 
     Raises:
@@ -140,7 +146,9 @@ def execute(plan: Plan, runner: RunnerSettings, *, overwrite: bool = False, quie
         harvest_plan = _harvest_plan(plan, folder, index_path)
         keep = [path.rsplit("/", 1)[-1] for path in (harvest_plan.folder, index_path) if path is not None]
         if folder.prepare(plan.identity, overwrite=overwrite, keep=keep):
-            return Outcome(json.loads(storage.read_bytes(folder.manifest_path)), plan.output, was_complete=True)
+            return Outcome(
+                json.loads(storage.read_bytes(folder.manifest_path)), plan.output, was_complete=True
+            )
         with _engine(folder, runner, quiet) as engine:
             manifest = _Run(plan, folder, harvest_plan, engine).run()
         folder.finish(manifest, keep if plan.config.keep_measures else [])
@@ -318,12 +326,23 @@ class _Run:
         }
 
     def report(
-        self, chunks: list[HarvestedChunk], settled: list[Settled], total: ChunkSummary, manifest: dict[str, Any]
+        self,
+        chunks: list[HarvestedChunk],
+        settled: list[Settled],
+        total: ChunkSummary,
+        manifest: dict[str, Any],
     ) -> None:
         from pipeline.reporting import write_reports
 
         write_reports(
-            self.plan, self.harvest_plan.stages, chunks, settled, total, manifest, self.duplicates, self.engine
+            self.plan,
+            self.harvest_plan.stages,
+            chunks,
+            settled,
+            total,
+            manifest,
+            self.duplicates,
+            self.engine,
         )
 
 
@@ -423,12 +442,18 @@ def check_books(
         "failed": sum(account["failed"].values()),
     }
     read = sum(chunk.rows for chunk in chunks)
-    wrong = [f"{name}: decided {decided[name]:,}, written {written[name]:,}" for name in written if written[name] != decided[name]]
+    wrong = [
+        f"{name}: decided {decided[name]:,}, written {written[name]:,}"
+        for name in written
+        if written[name] != decided[name]
+    ]
     if sum(decided.values()) != read:
         wrong.append(f"read {read:,}, accounted for {sum(decided.values()):,}")
     if wrong:
         raise UserError(
-            "the books do not balance: " + "; ".join(wrong) + ". This is a defect of corpusmill or a damaged disk; "
+            "the books do not balance: "
+            + "; ".join(wrong)
+            + ". This is a defect of corpusmill or a damaged disk; "
             "do not use the output. Please report it with the files in work/.",
             1,
         )
@@ -438,7 +463,15 @@ def versions() -> dict[str, str]:
     """Versions of what decides the bytes of a result."""
     from filters.words import WORD_RULE
 
-    names = ("apache-beam", "numba", "numpy", "pyarrow", "trafilatura", "fasttext-community", "presidio-analyzer")
+    names = (
+        "apache-beam",
+        "numba",
+        "numpy",
+        "pyarrow",
+        "trafilatura",
+        "fasttext-community",
+        "presidio-analyzer",
+    )
     found = {name: importlib.metadata.version(name) for name in names}
     return {"python": platform.python_version(), **found, "word rule": WORD_RULE}
 

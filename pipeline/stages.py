@@ -29,9 +29,13 @@ from pipeline.extract import ExtractionSettings
 
 READ_COLUMNS = (
     Column("http.status", pa.int32(), "HTTP status code of the response; missing for sources of text"),
-    Column("http.content_type", pa.string(), "media type of the response, lower case; empty where none was sent"),
+    Column(
+        "http.content_type", pa.string(), "media type of the response, lower case; empty where none was sent"
+    ),
     Column("http.bytes", pa.int64(), "length of the body in bytes, also where it was not loaded"),
-    Column("warc.truncated", pa.string(), "why the archive holds a part of the body only; empty for a whole one"),
+    Column(
+        "warc.truncated", pa.string(), "why the archive holds a part of the body only; empty for a whole one"
+    ),
 )
 
 KEY_COLUMNS = (
@@ -176,7 +180,9 @@ def _lines(settings: LineSettings) -> Stage:
         edits.append((c4.EDIT_COLUMNS, "c4", lambda text: c4.edit_lines(text, index_words(text), chosen)))
     if settings.dclm is not None:
         picked = settings.dclm
-        edits.append((dclm.EDIT_COLUMNS, "dclm", lambda text: dclm.edit_lines(text, index_words(text), picked)))
+        edits.append(
+            (dclm.EDIT_COLUMNS, "dclm", lambda text: dclm.edit_lines(text, index_words(text), picked))
+        )
 
     def run(docs: pa.RecordBatch) -> pa.RecordBatch:
         for _, name, edit in edits:
@@ -282,7 +288,9 @@ def _hits(
     from decontam.scan import scan
 
     column = Column(
-        "decontamination.hits", pa.list_(pa.uint32()), "benchmark n-grams in the document, by their id in the index"
+        "decontamination.hits",
+        pa.list_(pa.uint32()),
+        "benchmark n-grams in the document, by their id in the index",
     )
     opened: list[NgramIndex] = []
 

@@ -45,9 +45,10 @@ def file_system(path: str) -> tuple[Any, str]:
         UserError: when the protocol needs a package that is not installed.
     """
     try:
-        return url_to_fs(path)
+        fs, inner = url_to_fs(path)
     except ImportError as error:
         raise UserError(f"{path}: {error}") from error
+    return fs, inner
 
 
 def exists(path: str) -> bool:

@@ -16,7 +16,6 @@ from pydantic import BaseModel
 from pipeline.chunks import HarvestedChunk
 from pipeline.harvest import rows_of, schema_of
 from pipeline.rules import Bound, Rule
-from pipeline.stages import StageSettings
 
 
 class ReportRule(BaseModel, frozen=True):
@@ -112,7 +111,9 @@ def summarise(
     places = positions(ledger, rules)
     starts = {rule.stage: position for position, rule in reversed(list(enumerate(rules)))}
     for position, rule in enumerate(rules):
-        summary.rules[rule.name] = _rule(chunk, rule, (starts[rule.stage], position), places, kept, columns, examples)
+        summary.rules[rule.name] = _rule(
+            chunk, rule, (starts[rule.stage], position), places, kept, columns, examples
+        )
     return summary
 
 
@@ -144,7 +145,9 @@ def _stages(ledger: pa.Table, text_bytes: pa.Array | None) -> dict[str, StageSum
     sizes = text_bytes if text_bytes is not None else pa.nulls(ledger.num_rows, pa.int64())
     table = ledger.select(["stage", "status"]).append_column("bytes", pc.fill_null(sizes, 0))
     found: dict[str, StageSummary] = {}
-    for row in table.group_by(["stage", "status"]).aggregate([([], "count_all"), ("bytes", "sum")]).to_pylist():
+    for row in (
+        table.group_by(["stage", "status"]).aggregate([([], "count_all"), ("bytes", "sum")]).to_pylist()
+    ):
         if row["status"] == "kept":
             continue
         stage = found.setdefault(row["stage"], StageSummary())
@@ -161,7 +164,9 @@ def positions(ledger: pa.Table, rules: Sequence[ReportRule]) -> np.ndarray:
     for at, rule in enumerate(rules):
         by_stage.setdefault(rule.stage, at)
     places = np.full(ledger.num_rows, len(rules), np.int64)
-    rows = zip(ledger["status"].to_pylist(), ledger["stage"].to_pylist(), ledger["rule"].to_pylist(), strict=True)
+    rows = zip(
+        ledger["status"].to_pylist(), ledger["stage"].to_pylist(), ledger["rule"].to_pylist(), strict=True
+    )
     for row, (status, stage, rule) in enumerate(rows):
         if status == "rejected":
             places[row] = by_rule[rule]
@@ -219,7 +224,10 @@ def _distance(values: pa.Array, bound: Bound) -> np.ndarray:
     limits = [limit for limit in (bound.min, bound.max) if limit is not None]
     if not limits:
         return np.zeros(len(numbers))
-    return np.nan_to_num(np.min([np.abs(numbers - limit) for limit in limits], axis=0), nan=np.inf)
+    distance: np.ndarray = np.nan_to_num(
+        np.min([np.abs(numbers - limit) for limit in limits], axis=0), nan=np.inf
+    )
+    return distance
 
 
 def _lowest(
@@ -231,7 +239,10 @@ def _lowest(
     count: int,
 ) -> list[Candidate]:
     """The candidates that rank first: by distance where given, then by id (a hash: an unbiased sample)."""
-    named = [(float(distance[row]) if distance is not None else 0.0, ids[int(row)].as_py(), int(row)) for row in rows]
+    named = [
+        (float(distance[row]) if distance is not None else 0.0, ids[int(row)].as_py(), int(row))
+        for row in rows
+    ]
     return [
         Candidate(chunk=chunk.key, row=row, id=name, rank=rank, value=_plain(values, row))
         for rank, name, row in sorted(named)[:count]
@@ -279,5 +290,7 @@ def _add_rule(into: RuleSummary, more: RuleSummary, examples: int) -> None:
     into.minimum = min((v for v in (into.minimum, more.minimum) if v is not None), default=None)
     into.maximum = max((v for v in (into.maximum, more.maximum) if v is not None), default=None)
     _add_counts(into.values, more.values)
-    into.dropped = sorted([*into.dropped, *more.dropped], key=lambda c: (c.rank, c.id, c.chunk, c.row))[:examples]
+    into.dropped = sorted([*into.dropped, *more.dropped], key=lambda c: (c.rank, c.id, c.chunk, c.row))[
+        :examples
+    ]
     into.kept = sorted([*into.kept, *more.kept], key=lambda c: (c.rank, c.id, c.chunk, c.row))[:examples]

@@ -122,8 +122,8 @@ stronzo troia vaffanculo zoccola
 ADDED = """
 cunt cunts  faggot faggots  motherfucker motherfuckers  cocksucker cocksuckers  whore whores
 dickhead dickheads  wanker wankers  twat twats  prick pricks  dipshit dipshits  bastard bastards
-dumbass dumbasses  asswipe asswipes  dick dicks  cock cocks  nipple nipples  blowjob blowjobs  handjob handjobs
-dildo dildos  cumshot cumshots  shithead shitheads
+dumbass dumbasses  asswipe asswipes  dick dicks  cock cocks  nipple nipples  blowjob blowjobs
+handjob handjobs  dildo dildos  cumshot cumshots  shithead shitheads
 """
 
 _ENTRY = re.compile(r"^  '?((?:[^':\\]|\\')+?)'?: ([012]),?$", re.MULTILINE)

@@ -112,7 +112,7 @@ _OFF: dict[str, dict[str, Any]] = {
 
 
 def real_texts() -> list[str]:
-    """The main texts of the real pages: as people marked them, and as a fast extractor finds them in the HTML."""
+    """The main texts of the real pages: as people marked them, and as a fast extractor finds them."""
     gold = [json.loads(line)["text"] for line in (PAGES / "gold.dev.jsonl").read_text().split("\n") if line]
     return [text for text in (*gold, *_extracted()) if text and text.strip()]
 
@@ -132,7 +132,7 @@ def _extracted() -> Iterator[str]:
 
 
 def our_columns(texts: list[str]) -> dict[str, pa.Array]:
-    """All columns: Gopher's and FineWeb's of the texts, C4's of what its line edits leave, which is `c4.text`."""
+    """All columns: Gopher's and FineWeb's of the texts, C4's of what its line edits leave, `c4.text`."""
     text = pa.array(texts, pa.large_string())
     words = index_words(text)
     edited = edit_lines(text, words, RELEASED_C4).text
@@ -147,7 +147,7 @@ def our_columns(texts: list[str]) -> dict[str, pa.Array]:
 
 
 def our_decisions(rules: Sequence[Rule], columns: dict[str, pa.Array]) -> dict[str, list[bool]]:
-    """Whether the columns' bounds keep each text; as in rules, a bound has its column's precision and null fails."""
+    """Whether bounds on the columns keep each text; as in rules, in the column's precision, and null fails."""
     decisions = {}
     for rule in rules:
         values = columns[rule.column].to_numpy(

@@ -23,7 +23,7 @@ def edited(texts: list[str | None], **settings: object) -> Edited:
 
 
 @given(chunks())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_measures_are_those_of_the_plain_rules(texts: list[str]) -> None:
     columns = measured(c4, texts)
     assert columns["c4.lorem_ipsum"] == expected(rules.lorem_ipsum, texts)
@@ -32,7 +32,7 @@ def test_measures_are_those_of_the_plain_rules(texts: list[str]) -> None:
 
 
 @given(chunks(), st.booleans(), st.booleans())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_edits_are_those_of_the_plain_rules(texts: list[str], marks: bool, punctuation: bool) -> None:
     made = edited(texts, citation_marks=marks, terminal_punctuation=punctuation)
     reason = functools.partial(rules.c4_reason, terminal_punctuation=punctuation)

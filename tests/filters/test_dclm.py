@@ -18,7 +18,7 @@ def edited(texts: list[str | None], **settings: object) -> Edited:
 
 
 @given(chunks())
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_edits_are_those_of_the_plain_rules(texts: list[str]) -> None:
     made = edited(texts)
     check_edit(made, texts, rules.dclm_reason, citation_marks=False)

@@ -18,7 +18,7 @@ RULES = {
 
 
 @given(chunks())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_measures_are_those_of_the_plain_rules(texts: list[str]) -> None:
     columns = measured(fineweb, texts)
     assert set(columns) == set(RULES)

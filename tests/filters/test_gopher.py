@@ -25,7 +25,7 @@ REPETITION = ["duplicate_lines", "duplicate_paragraphs", "duplicate_line_chars",
 
 
 @given(chunks())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_quality_is_that_of_the_plain_rules(texts: list[str]) -> None:
     columns = measured(gopher_quality, texts)
     assert set(columns) == {f"gopher.{name}" for name in QUALITY}
@@ -34,7 +34,7 @@ def test_quality_is_that_of_the_plain_rules(texts: list[str]) -> None:
 
 
 @given(chunks())
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_repetition_is_that_of_the_plain_rules(texts: list[str]) -> None:
     columns = measured(gopher_repetition, texts)
     for name in REPETITION:

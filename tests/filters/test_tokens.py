@@ -25,7 +25,7 @@ def tokens_of(texts: list[str | None]) -> list[list[str]]:
 
 
 @given(chunks())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_tokens_are_those_of_the_plain_rule(texts: list[str]) -> None:
     assert tokens_of(texts) == [rules.split_tokens(text) for text in texts]
 

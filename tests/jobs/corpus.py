@@ -6,16 +6,25 @@ import json
 import random
 from pathlib import Path
 
-NOUNS = """harbour kitchen orchard library workshop railway glacier theatre bakery garden bridge window letter market river teacher
-engine village winter summer morning evening country question answer machine picture captain forest island ladder meadow mirror
-morning needle number office oven paper pencil people pepper pocket potato prince rabbit reason recipe school season shadow shelter
-silver sister spring square station stone street supper surface table teapot thread ticket timber tower train travel uncle valley
-vessel violin voyage wagon water weather wheel whistle""".split()
-VERBS = """opened closed changed carried followed repaired painted measured admired forgot remembered visited crossed watched
-described collected counted cleaned delivered explained finished gathered improved invited joined learned lifted noticed offered
-ordered planted prepared promised reached received returned shared studied touched turned understood washed welcomed""".split()
-ADJECTIVES = """old quiet narrow bright heavy gentle sudden distant wooden ordinary curious patient careful broken early northern
-little famous simple strange golden hollow modern rural silent steady tiny warm wide young""".split()
+NOUNS = """
+harbour kitchen orchard library workshop railway glacier theatre bakery garden bridge window letter
+market river teacher engine village winter summer morning evening country question answer machine
+picture captain forest island ladder meadow mirror morning needle number office oven paper pencil
+people pepper pocket potato prince rabbit reason recipe school season shadow shelter silver sister
+spring square station stone street supper surface table teapot thread ticket timber tower train
+travel uncle valley vessel violin voyage wagon water weather wheel whistle
+""".split()  # noqa: SIM905 - readable
+VERBS = """
+opened closed changed carried followed repaired painted measured admired forgot remembered visited
+crossed watched described collected counted cleaned delivered explained finished gathered improved
+invited joined learned lifted noticed offered ordered planted prepared promised reached received
+returned shared studied touched turned understood washed welcomed
+""".split()  # noqa: SIM905 - readable
+ADJECTIVES = """
+old quiet narrow bright heavy gentle sudden distant wooden ordinary curious patient careful broken
+early northern little famous simple strange golden hollow modern rural silent steady tiny warm wide
+young
+""".split()  # noqa: SIM905 - readable
 LINKS = ("and then", "but", "because", "while", "so that", "although", "before", "after", "where", "until")
 
 
@@ -27,8 +36,8 @@ def article(seed: int, sentences: int = 30) -> str:
     for number in range(sentences):
         lines.append(
             f"The {pick(ADJECTIVES)} {pick(NOUNS)} {pick(VERBS)} a {pick(NOUNS)} of the {pick(NOUNS)} {pick(LINKS)} "
-            f"{pick(('my', 'her', 'their', 'our', 'his'))} {pick(ADJECTIVES)} {pick(NOUNS)} {pick(VERBS)} {pick(NOUNS)}s with "
-            f"{pick(ADJECTIVES)} {pick(NOUNS)}s."
+            f"{pick(('my', 'her', 'their', 'our', 'his'))} {pick(ADJECTIVES)} {pick(NOUNS)} {pick(VERBS)} {pick(NOUNS)}s "
+            f"with {pick(ADJECTIVES)} {pick(NOUNS)}s."
         )
         if number % 5 == 4:
             lines.append("\n")

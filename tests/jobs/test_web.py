@@ -81,7 +81,11 @@ def test_the_books_balance_and_agree_with_the_files(finished: Path) -> None:
 
 def test_copies_and_short_texts_are_rejected_with_their_reasons(finished: Path) -> None:
     rejected = by_url(finished, "rejected")
-    pairs = [(f"https://example.org/{n - 1}", f"https://example.org/{n}") for n in range(6, 60, 7) if n % 9 not in (0, 8)]
+    pairs = [
+        (f"https://example.org/{n - 1}", f"https://example.org/{n}")
+        for n in range(6, 60, 7)
+        if n % 9 not in (0, 8)
+    ]
     assert len(pairs) > 5
     for pair in pairs:
         # Equal texts: either of the two goes, by its id.
@@ -165,7 +169,9 @@ def killed_at(write: int) -> Iterator[list[str]]:
         yield written
 
 
-def test_killed_anywhere_a_run_goes_on_to_the_same_bytes(finished: Path, corpus: Path, tmp_path: Path) -> None:
+def test_killed_anywhere_a_run_goes_on_to_the_same_bytes(
+    finished: Path, corpus: Path, tmp_path: Path
+) -> None:
     with killed_at(-1) as writes:
         run(tmp_path / "whole", corpus, **SMALL)
     assert contents(tmp_path / "whole") == contents(finished)
@@ -222,8 +228,9 @@ def test_other_rules_over_kept_measures_give_what_a_new_run_gives(corpus: Path, 
     assert {path: path.stat().st_mtime_ns for path in harvested} == harvested
     run(tmp_path / "new", corpus, **SMALL, **other)
     assert by_url(tmp_path / "kept", "documents").keys() == by_url(tmp_path / "new", "documents").keys()
-    assert contents(tmp_path / "kept")["documents/part-00000-of-00001.parquet"] == (
-        contents(tmp_path / "new")["documents/part-00000-of-00001.parquet"]
+    assert (
+        contents(tmp_path / "kept")["documents/part-00000-of-00001.parquet"]
+        == (contents(tmp_path / "new")["documents/part-00000-of-00001.parquet"])
     )
 
 
@@ -236,7 +243,8 @@ BAD = {
     "http://example.org/nuls": OK + b"\x00" * 100_000,
     "http://example.org/invalid": OK + html(article(2)).replace(b"harbour", b"h\xffrb\xfeur"),
     "http://example.org/deep": OK + b"<div>" * 100_000 + b"deep" + b"</div>" * 100_000,
-    "http://example.org/missing": b"HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\n\r\n" + html(article(3)),
+    "http://example.org/missing": b"HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\n\r\n"
+    + html(article(3)),
     "http://example.org/image": b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\n\r\n\x89PNG",
 }
 
@@ -259,7 +267,9 @@ def bad(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_bad_input_balances(bad: Path) -> None:
     total = json.loads((bad / "manifest.json").read_text())["books"]["total"]
-    assert total["read"] == total["published"] + sum(total["rejected"].values()) + sum(total["failed"].values())
+    assert total["read"] == total["published"] + sum(total["rejected"].values()) + sum(
+        total["failed"].values()
+    )
     assert total["failed"] == {"input.empty": 1, "warc.truncated_gzip": 1}
 
 
@@ -323,7 +333,9 @@ def command(*arguments: str) -> tuple[int, str]:
 def test_wrong_configuration(tmp_path: Path, settings: dict, expected: str) -> None:
     config = tmp_path / "my.yaml"
     config.write_text(json.dumps(settings))
-    code, output = command("web", "--config", str(config), "--input", str(config), "--output", str(tmp_path / "out"))
+    code, output = command(
+        "web", "--config", str(config), "--input", str(config), "--output", str(tmp_path / "out")
+    )
     assert (code, "Traceback" in output) == (2, False)
     assert expected in output
     assert not (tmp_path / "out").exists()
@@ -369,7 +381,14 @@ def test_explain_reads_and_writes_nothing(tmp_path: Path) -> None:
     source = write_jsonl(tmp_path / "in.jsonl", 2)
     code, output = command("web", "--input", str(source), "--output", str(tmp_path / "out"), "--explain")
     assert code == 0
-    for expected in ("in.jsonl", "language_score", "min 0.65", "duplicates.fuzzy", "not run", "manifest.json"):
+    for expected in (
+        "in.jsonl",
+        "language_score",
+        "min 0.65",
+        "duplicates.fuzzy",
+        "not run",
+        "manifest.json",
+    ):
         assert expected in output
     assert os.listdir(tmp_path) == ["in.jsonl"]
 

@@ -101,11 +101,11 @@ def test_nothing_is_pickled_between_stages(tmp_path: Path) -> None:
 
     original = Engine._execute
 
-    def execute(self, phase, spec, items, build):  # noqa: ANN001, ANN202
+    def execute(self, phase, items, build):
         pipeline = beam.Pipeline()
         build(self.build(phase, pipeline, "items"))
         capture(pipeline)
-        return original(self, phase, spec, items, build)
+        return original(self, phase, items, build)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Engine, "_execute", execute)
@@ -114,7 +114,7 @@ def test_nothing_is_pickled_between_stages(tmp_path: Path) -> None:
     assert not [urn for urn in seen if "pickle" in urn or "fast_primitives" in urn.lower()], seen
 
 
-def _urns(proto, coder) -> list[str]:  # noqa: ANN001
+def _urns(proto, coder) -> list[str]:
     urns = [coder.spec.urn]
     for inner in coder.component_coder_ids:
         urns += _urns(proto, proto.components.coders[inner])

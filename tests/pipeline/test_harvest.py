@@ -24,7 +24,9 @@ from pipeline.rules import Bound
 from pipeline.sources import ReadSettings
 from pipeline.stages import Stage, StageSettings
 
-NO_STAGES = StageSettings(extraction=None, language=None, safety=None, pii=None, lines=None, quality=False, dedup=None)
+NO_STAGES = StageSettings(
+    extraction=None, language=None, safety=None, pii=None, lines=None, quality=False, dedup=None
+)
 KEY = ChunkKey("web", "a.jsonl", 0, 0)
 
 
@@ -58,7 +60,9 @@ def shouting(docs: pa.RecordBatch) -> pa.RecordBatch:
     """A stage that cannot bear one word."""
     if any("boom" in text for text in docs["text"].to_pylist()):
         raise ValueError("it said boom and 555-0100")
-    return with_columns(docs, {"shouting.length": pa.array([len(t) for t in docs["text"].to_pylist()], pa.int64())})
+    return with_columns(
+        docs, {"shouting.length": pa.array([len(t) for t in docs["text"].to_pylist()], pa.int64())}
+    )
 
 
 def with_stage(monkeypatch: pytest.MonkeyPatch, name: str, run: object) -> None:
@@ -185,7 +189,9 @@ def test_finished_chunks_are_left_alone_and_missing_ones_are_equal(tmp_path: Pat
 def test_too_many_failures_stop_the_run(tmp_path: Path) -> None:
     path = tmp_path / "in.jsonl"
     path.write_text('{"text": "good"}\n' + "{broken\n" * 200)
-    split = Split(source="web", shard="in", path=str(path), format="jsonl", index=0, start=0, stop=path.stat().st_size)
+    split = Split(
+        source="web", shard="in", path=str(path), format="jsonl", index=0, start=0, stop=path.stat().st_size
+    )
     with pytest.raises(UserError, match="failure_limit") as caught:
         harvest_split(HarvestSplit(key=split.key, split=split), plan_of(tmp_path / "harvest"))
     assert caught.value.exit_code == 1

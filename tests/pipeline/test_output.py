@@ -71,9 +71,8 @@ def test_half_written_files_are_removed(tmp_path: Path) -> None:
 
 
 def test_a_second_run_is_refused(tmp_path: Path) -> None:
-    with OutputFolder(str(tmp_path)).locked():
-        with pytest.raises(UserError, match="another run"):
-            prepared(tmp_path)
+    with OutputFolder(str(tmp_path)).locked(), pytest.raises(UserError, match="another run"):
+        prepared(tmp_path)
 
 
 def test_a_place_that_cannot_be_written(tmp_path: Path) -> None:

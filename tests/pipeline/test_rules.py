@@ -52,13 +52,17 @@ def test_lists_of_text() -> None:
 
 
 def test_unknown_column_names_the_nearest() -> None:
-    with pytest.raises(UserError, match="gopher.word_count"):
+    with pytest.raises(UserError, match=r"gopher\.word_count"):
         check_rules({"gopher.wordcount": Bound(min=1)}, STAGES)
 
 
 @pytest.mark.parametrize(
     ("name", "bound"),
-    [("language", Bound(min=1)), ("language_score", Bound(in_=("a",))), ("gopher.word_count", Bound(in_=("x",)))],
+    [
+        ("language", Bound(min=1)),
+        ("language_score", Bound(in_=("a",))),
+        ("gopher.word_count", Bound(in_=("x",))),
+    ],
 )
 def test_bounds_that_a_type_cannot_have(name: str, bound: Bound) -> None:
     with pytest.raises(UserError, match=name):

@@ -16,7 +16,9 @@ from pipeline.sources import ReadSettings
 from pipeline.stages import StageSettings
 from pipeline.transforms import ChunkCoder, ReadChunks, RunStage
 
-SETTINGS = StageSettings(extraction=None, language=None, safety=None, pii=None, lines=None, quality=False, dedup=None)
+SETTINGS = StageSettings(
+    extraction=None, language=None, safety=None, pii=None, lines=None, quality=False, dedup=None
+)
 
 
 def chunk(rows: int) -> Chunk:
