@@ -51,7 +51,8 @@ class HarvestPlan(BaseModel, frozen=True, extra="forbid"):
     """All that a worker needs to harvest a split.
 
     `reading` has the settings of each source. `deferred` names the stages whose rules are applied in the decide phase,
-    because a global decision (duplicates) comes before them in the recipe. `failure_limit` is the share of failed documents of a split above which the run stops.
+    because a global decision (duplicates) comes before them in the recipe. `failure_limit` is the share of failed documents
+    of a split above which the run stops.
     """
 
     folder: str

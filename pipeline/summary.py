@@ -157,13 +157,13 @@ def _stages(ledger: pa.Table, text_bytes: pa.Array | None) -> dict[str, StageSum
 
 
 def positions(ledger: pa.Table, rules: Sequence[ReportRule]) -> np.ndarray:
-    """Per document the position of the rule that rejected it; of the first rule of its stage where it failed; else past
-    the last."""
+    """Per document the position of the rule that rejected it; just before the first rule of its stage where it failed;
+    else past the last."""
     by_rule = {rule.name: at for at, rule in enumerate(rules)}
     by_stage: dict[str, int] = {}
     for at, rule in enumerate(rules):
         by_stage.setdefault(rule.stage, at)
-    places = np.full(ledger.num_rows, len(rules), np.int64)
+    places = np.full(ledger.num_rows, float(len(rules)))
     rows = zip(
         ledger["status"].to_pylist(), ledger["stage"].to_pylist(), ledger["rule"].to_pylist(), strict=True
     )
@@ -171,7 +171,7 @@ def positions(ledger: pa.Table, rules: Sequence[ReportRule]) -> np.ndarray:
         if status == "rejected":
             places[row] = by_rule[rule]
         elif status == "failed":
-            places[row] = by_stage.get(stage, 0) - 1
+            places[row] = by_stage.get(stage, 0) - 0.5
     return places
 
 

@@ -29,9 +29,7 @@ _REASONS = {200: "OK", 404: "Not Found"}
 
 @dataclass(frozen=True)
 class Page:
-    """A page of the site, as `site.yaml` lists it. `file` is its body under `site/`; an image has its bytes
-    in the list.
-    """
+    """A page of the site, as `site.yaml` lists it: its body is a file under `site/`, or in the list in base 64."""
 
     url: str
     expect: str
@@ -82,8 +80,9 @@ def _records(site: Sequence[Page]) -> Iterator[bytes]:
 
 
 def _request(page: Page) -> bytes:
-    address = urlsplit(page.url) lines = [f"GET {address.path or '/'} HTTP/1.1", f"Host: {address.netloc}",
-    "User-Agent: corpusmill-sample", "", ""] return "\r\n".join(lines).encode()
+    address = urlsplit(page.url)
+    lines = [f"GET {address.path} HTTP/1.1", f"Host: {address.netloc}", "User-Agent: corpusmill-sample"]
+    return "\r\n".join([*lines, "", ""]).encode()
 
 
 def _response(page: Page, body: bytes) -> bytes:

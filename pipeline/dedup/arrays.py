@@ -33,11 +33,8 @@ _M2 = np.uint64(0xC4CEB9FE1A85EC53)
 
 
 class Blocks(BaseModel):
-    """A task's result: where its packed arrays lie, and what it counted. `folder` names the run of the step
-    it belongs to.
-    """
+    """A task's result: where its packed arrays lie, and what it counted."""
 
-    folder: str
     blocks: list[Block] = []
     counts: dict[str, int] = {}
 

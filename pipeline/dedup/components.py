@@ -222,7 +222,7 @@ def find_components(item: EdgeItem, shared: ComponentSettings) -> Blocks:
             nodes += len(labels)
             components += int((label == ordinal).sum())
     counts = {"nodes": nodes, "components": components, "rounds": 0}
-    return Blocks(folder=shared.folder, blocks=writer.blocks, counts=counts)
+    return Blocks(blocks=writer.blocks, counts=counts)
 
 
 # ---- large-star, small-star
@@ -302,7 +302,7 @@ def _add_by_first(writer: BlockWriter, edges: U64, partitions: int) -> None:
 
 def forward_blocks(item: EdgeItem, shared: AnySettings) -> Blocks:  # noqa: ARG001
     """Task: hand on blocks that an earlier step has already packed by partition."""
-    return Blocks(folder="", blocks=list(item.blocks))
+    return Blocks(blocks=list(item.blocks))
 
 
 def direct_edges(item: EdgeItem, shared: ComponentSettings) -> Blocks:
@@ -310,7 +310,7 @@ def direct_edges(item: EdgeItem, shared: ComponentSettings) -> Blocks:
     with write_blocks(storage.join(shared.folder, f"directed-{item.key}.bin")) as writer:
         for edges in edge_batches(item.blocks, shared.batch_bytes):
             _add_by_first(writer, np.concatenate([edges, _turned(edges)]), shared.partitions)
-    return Blocks(folder=shared.folder, blocks=writer.blocks)
+    return Blocks(blocks=writer.blocks)
 
 
 def step_large(item: Partition, shared: ComponentSettings) -> Blocks:
@@ -318,7 +318,7 @@ def step_large(item: Partition, shared: ComponentSettings) -> Blocks:
     edges, changes = large_star(np.unique(read_blocks(item.blocks, np.uint64)))
     with write_blocks(storage.join(shared.folder, f"large-{item.key}.bin")) as writer:
         _add_by_first(writer, np.unique(edges), shared.partitions)
-    return Blocks(folder=shared.folder, blocks=writer.blocks, counts={"changes": changes})
+    return Blocks(blocks=writer.blocks, counts={"changes": changes})
 
 
 def step_small(item: Partition, shared: ComponentSettings) -> Blocks:
@@ -327,7 +327,7 @@ def step_small(item: Partition, shared: ComponentSettings) -> Blocks:
     edges = np.unique(edges)
     with write_blocks(storage.join(shared.folder, f"small-{item.key}.bin")) as writer:
         _add_by_first(writer, np.concatenate([edges, _turned(edges)]), shared.partitions)
-    return Blocks(folder=shared.folder, blocks=writer.blocks, counts={"changes": changes})
+    return Blocks(blocks=writer.blocks, counts={"changes": changes})
 
 
 def label_stars(item: Partition, shared: ComponentSettings) -> Blocks:
@@ -340,7 +340,7 @@ def label_stars(item: Partition, shared: ComponentSettings) -> Blocks:
     with write_blocks(storage.join(shared.folder, f"labels-{item.key}.bin")) as writer:
         writer.add(item.index, labels)
     counts = {"nodes": len(labels), "components": len(centres)}
-    return Blocks(folder=shared.folder, blocks=writer.blocks, counts=counts)
+    return Blocks(blocks=writer.blocks, counts=counts)
 
 
 def star_components(
@@ -355,17 +355,13 @@ def star_components(
         # in.
         shared = settings.model_copy(update={"folder": storage.join(settings.folder, f"round-{rounds:03d}")})
         name = f"{phase}.{rounds:03d}"
-        large = fresh(engine.shuffle(f"{name}.large", map_task, items, step_large, shared), shared.folder)
-        small = fresh(
-            engine.shuffle(f"{name}.small", forward_blocks, forward_items(large), step_small, shared),
-            shared.folder,
-        )
+        large = engine.shuffle(f"{name}.large", map_task, items, step_large, shared)
+        small = engine.shuffle(f"{name}.small", forward_blocks, forward_items(large), step_small, shared)
         changes = sum(result.counts["changes"] for result in (*large, *small))
         items, map_task, rounds = forward_items(small), forward_blocks, rounds + 1
-    found = fresh(engine.shuffle(f"{phase}.labels", map_task, items, label_stars, settings), settings.folder)
+    found = engine.shuffle(f"{phase}.labels", map_task, items, label_stars, settings)
     counts = {name: sum(result.counts[name] for result in found) for name in ("nodes", "components")}
     return Blocks(
-        folder=settings.folder,
         blocks=[block for result in found for block in result.blocks],
         counts={**counts, "rounds": rounds},
     )
@@ -392,10 +388,3 @@ def forward_items(results: Sequence[Blocks]) -> list[EdgeItem]:
     return [
         EdgeItem(key=f"part-{index:06d}", blocks=tuple(result.blocks)) for index, result in enumerate(results)
     ]
-
-
-def fresh(results: Sequence[Blocks], folder: str) -> list[Blocks]:
-    """The results of this run of a step; partitions that only an earlier run with other settings had are left
-    out.
-    """
-    return [result for result in results if result.folder == folder]

@@ -95,7 +95,7 @@ def write_hashes(item: ExactGroup, shared: ExactSettings) -> Blocks:
     records["rank"] = chosen[rank]
     with write_blocks(storage.join(shared.folder, f"hashes-{item.key}.bin")) as writer:
         writer.add_spread(records["hi"].copy(), shared.partitions, records)
-    return Blocks(folder=shared.folder, blocks=writer.blocks, counts={"records": len(rows)})
+    return Blocks(blocks=writer.blocks, counts={"records": len(rows)})
 
 
 def find_copies(item: Partition, shared: ExactSettings) -> Blocks:
@@ -105,7 +105,7 @@ def find_copies(item: Partition, shared: ExactSettings) -> Blocks:
     edges = copies(read_blocks(item.blocks, RECORD))
     with write_blocks(storage.join(shared.folder, f"copies-{item.key}.bin")) as writer:
         add_by_group(writer.add, edges, unpack(edges)[1], shared.bases)
-    return Blocks(folder=shared.folder, blocks=writer.blocks, counts={"copies": len(edges)})
+    return Blocks(blocks=writer.blocks, counts={"copies": len(edges)})
 
 
 def add_by_group(add: Any, rows: npt.NDArray[Any], ordinals: U32, bases: tuple[int, ...]) -> None:

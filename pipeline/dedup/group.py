@@ -40,9 +40,7 @@ def group_bands(item: Partition, shared: BandSettings) -> Blocks:
     edges = candidate_edges(keys, ordinals, shared.chains)
     with write_blocks(storage.join(shared.folder, f"edges-{item.key}.bin")) as writer:
         writer.add_spread(mixed(unpack(edges)[0]), shared.edge_partitions, edges)
-    return Blocks(
-        folder=shared.folder, blocks=writer.blocks, counts={"records": len(keys), "edges": len(edges)}
-    )
+    return Blocks(blocks=writer.blocks, counts={"records": len(keys), "edges": len(edges)})
 
 
 def read_records(blocks: Sequence[Block]) -> tuple[U64, U32]:

@@ -441,4 +441,4 @@ def write_bands(item: BandGroup, shared: BandSettings) -> Blocks:
             here = slice(starts[p], starts[p + 1])
             writer.add(p, packed_keys[here], packed_ordinals[here])
     counts = {"documents": len(rows), "records": keys.size}
-    return Blocks(folder=shared.folder, blocks=writer.blocks, counts=counts)
+    return Blocks(blocks=writer.blocks, counts=counts)

@@ -70,13 +70,16 @@ def find_duplicates(
     done, nor on the number of partitions or workers.
 
     Args:
-        chunks: all chunks of the run; their rows' ordinals must not overlap. settings: what counts as a
-        duplicate and what is kept. engine: does the tasks. work: folder for flat columns, blocks, removals
-        and `duplicates.parquet`, on a file system that all workers share.
+        chunks: all chunks of the run; their rows' ordinals must not overlap.
+        settings: what counts as a duplicate and what is kept.
+        engine: does the tasks.
+        work: folder for flat columns, blocks, removals and `duplicates.parquet`, on a file system that all
+            workers share.
 
     Raises:
         UserError: where a chunk lacks a column that the settings need, or signatures are shorter than the
-        bands. ValueError: where ordinals overlap or exceed 32 bits.
+            bands.
+        ValueError: where ordinals overlap or exceed 32 bits.
     """
     run = _Run(chunks, settings, engine, work)
     run.read()
@@ -148,10 +151,8 @@ class _Run:
         self.levels = self.engine.run(f"{NAME}.levels", exact.write_levels, self._exact_groups(), shared)
 
     def _copies(self, phase: str, shared: exact.ExactSettings) -> list[Blocks]:
-        found = self.engine.shuffle(
-            f"{NAME}.{phase}", exact.write_hashes, self._exact_groups(), exact.find_copies, shared
-        )
-        return components.fresh(found, shared.folder)
+        items = self._exact_groups()
+        return self.engine.shuffle(f"{NAME}.{phase}", exact.write_hashes, items, exact.find_copies, shared)
 
     def _exact_groups(self) -> list[exact.ExactGroup]:
         texts, urls = by_partition(self.texts), by_partition(self.urls)
@@ -181,8 +182,9 @@ class _Run:
             keys.BandGroup(key=each.key, group=each, levels=levels.path)
             for each, levels in zip(self.read_groups, self.levels, strict=True)
         ]
-        found = self.engine.shuffle(f"{NAME}.bands", keys.write_bands, items, group.group_bands, shared)
-        self.candidates = components.fresh(found, shared.folder)
+        self.candidates = self.engine.shuffle(
+            f"{NAME}.bands", keys.write_bands, items, group.group_bands, shared
+        )
 
     @property
     def columns(self) -> Columns:
@@ -204,10 +206,9 @@ class _Run:
             threshold=settings.threshold,
         )
         items = components.forward_items(self.candidates)
-        found = self.engine.shuffle(
+        self.verified = self.engine.shuffle(
             f"{NAME}.verify", components.forward_blocks, items, verify.verify_edges, shared
         )
-        self.verified = components.fresh(found, shared.folder)
 
     def _similarities(self) -> Columns | Shingles | None:
         if self.settings.verify == "none":
@@ -231,7 +232,6 @@ class _Run:
                 key=self.groups[each.group].key, group=self.groups[each.group], candidates=each.path
             )
             for each in found
-            if each.path.startswith(f"{listing.folder}/")
         ]
         words = self.settings.shingle_words
         shared = shingles.ShingleSettings(folder=self.folder("shingles", words), words=words)
@@ -277,7 +277,6 @@ class _Run:
         decided = self.engine.shuffle(
             f"{NAME}.survivors", components.forward_blocks, items, survivors.decide_clusters, shared
         )
-        decided = [each for each in decided if each.folder == shared.folder]
         removals, table = self._tables(decided)
         return DuplicateReport(
             documents=self.documents,
@@ -304,9 +303,7 @@ class _Run:
         found = self.engine.shuffle(
             f"{NAME}.removed", components.forward_blocks, items, survivors.order_removals, order
         )
-        removals = sorted(
-            (each for each in found if each.path.startswith(f"{order.folder}/")), key=lambda each: each.base
-        )
+        removals = sorted(found, key=lambda each: each.base)
         shared = survivors.TableSettings(
             path=storage.join(order.folder, "duplicates.parquet"), inputs=self.lineage
         )

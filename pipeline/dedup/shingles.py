@@ -91,7 +91,7 @@ def write_candidates(item: EdgeItem, shared: CandidateSettings) -> Blocks:
         for edges in edge_batches(item.blocks, shared.batch_bytes):
             nodes = np.unique(np.concatenate(unpack(edges)))
             add_by_group(writer.add, nodes, nodes, shared.bases)
-    return Blocks(folder=shared.folder, blocks=writer.blocks)
+    return Blocks(blocks=writer.blocks)
 
 
 def list_candidates(item: Partition, shared: CandidateSettings) -> Candidates:

@@ -103,7 +103,6 @@ class Decided(BaseModel):
     size.
     """
 
-    folder: str
     blocks: list[Block]
     sizes: dict[int, int]
     kinds: dict[str, int]
@@ -116,7 +115,6 @@ def decide_clusters(item: Partition, shared: SurvivorSettings) -> Decided:
     with write_blocks(storage.join(shared.folder, f"removed-{item.key}.bin")) as writer:
         add_by_group(writer.add, removed, removed["ordinal"].copy(), shared.columns.bases)
     return Decided(
-        folder=shared.folder,
         blocks=writer.blocks,
         sizes=sizes,
         kinds={kind: int((removed["kind"] == code).sum()) for code, kind in enumerate(KINDS)},

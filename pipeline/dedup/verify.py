@@ -43,4 +43,4 @@ def verify_edges(item: Partition, shared: VerifySettings) -> Blocks:
     with write_blocks(storage.join(shared.folder, f"verified-{item.key}.bin")) as writer:
         writer.add(0, contract(held))
     counts = {"candidates": len(edges), "verified": len(held)}
-    return Blocks(folder=shared.folder, blocks=writer.blocks, counts=counts)
+    return Blocks(blocks=writer.blocks, counts=counts)

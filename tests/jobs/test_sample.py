@@ -49,11 +49,12 @@ def test_fastwarc_reads_what_was_written(warc: Path) -> None:
             for record in ArchiveIterator(file, WarcRecordType.any_type, parse_http=True)
         ]
     responses = [record for record in records if record[0] == WarcRecordType.response]
-    assert Counter(record[0] for record in records) == {
-        WarcRecordType.warcinfo: 1,
-        WarcRecordType.request: 1,
-        WarcRecordType.response: len(sample.pages()),
-    }
+    assert [record[0] for record in records[:3]] == [
+        WarcRecordType.warcinfo,
+        WarcRecordType.request,
+        WarcRecordType.response,
+    ]
+    assert len(responses) == len(records) - 2
     for page, (_, url, http, body) in zip(sample.pages(), responses, strict=True):
         assert (url, body) == (page.url, page.body)
         assert http.status_code == page.status

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from filters import minhash
 from pipeline.chunks import HarvestedChunk
+from pipeline.dedup.arrays import mixed
 
 WIDTH = 112
 
@@ -31,12 +32,12 @@ class Sets:
 
 
 def signatures(sets: Sequence[np.ndarray]) -> np.ndarray:
-    """The signatures of sets of hashes: uint32[documents, WIDTH]."""
-    return minhash.signatures(Sets(sets), n=1, k=WIDTH)  # type: ignore[arg-type]
+    """The signatures of sets of numbers (hashed here): uint32[documents, WIDTH]."""
+    return minhash.signatures(Sets([mixed(each) for each in sets]), n=1, k=WIDTH)  # type: ignore[arg-type]
 
 
 def shingles(count: int, seed: int) -> np.ndarray:
-    """A document's distinct shingle hashes."""
+    """A document's distinct shingles, as numbers."""
     return np.random.default_rng(seed).choice(2**40, count, replace=False).astype(np.uint64)
 
 

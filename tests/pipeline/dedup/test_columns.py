@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.blocks import Partition
 from pipeline.chunks import HarvestedChunk
 from pipeline.dedup import keys, shingles, verify
 from pipeline.dedup.arrays import pack, read_blocks, unpack, write_array, write_blocks
 from pipeline.dedup.columns import Columns, equal_values
-from pipeline.engine import Partition
 from pipeline.errors import UserError
 from tests.pipeline.dedup import corpus
 

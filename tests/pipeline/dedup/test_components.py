@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.blocks import Block
 from pipeline.dedup import components
 from pipeline.dedup.arrays import pack, read_blocks, unpack, write_blocks
-from pipeline.engine import Block, Engine, RunnerSettings
+from pipeline.engine import Engine, RunnerSettings
 
 Pairs = Sequence[tuple[int, int]]
 

@@ -13,10 +13,11 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline import pool
+from pipeline.blocks import Partition
 from pipeline.chunks import HarvestedChunk
 from pipeline.dedup.phase import DuplicateReport, find_duplicates
 from pipeline.dedup.settings import DedupSettings
-from pipeline.engine import Engine, Partition, RunnerSettings
+from pipeline.engine import Engine, RunnerSettings
 from pipeline.errors import UserError
 from tests.pipeline.dedup import corpus
 
@@ -26,7 +27,7 @@ Row = dict[str, Any]
 class PlainEngine:
     """The engine's contract without Beam: maps, groups blocks by partition, reduces, all in this process."""
 
-    def run(self, phase, task, items, shared) -> list[Any]:
+    def run(self, _phase, task, items, shared) -> list[Any]:
         return [task(item, shared) for item in sorted(items, key=lambda item: item.key)]
 
     def shuffle(self, phase, map_task, items, reduce_task, shared) -> list[Any]:
@@ -56,6 +57,7 @@ def find(tmp_path: Path) -> Find:
         rows: Sequence[Row],
         cuts: Sequence[int] = (),
         types: dict[str, pa.DataType] | None = None,
+        /,
         **chosen: Any,
     ) -> tuple[dict[int, int], DuplicateReport]:
         chunks = corpus.write_chunks(tmp_path / "in", rows, cuts, **(types or {}))
@@ -97,7 +99,7 @@ def test_every_kind_of_duplicate(find: Find) -> None:
         alone(5, url_hash=88, date="2024-06-01T00:00:00Z"),
         alone(6),
     ]
-    found, report = find(rows, cuts=(2, 5))
+    found, report = find(rows, (2, 5))
     assert found == {1: 0, 3: 2, 4: 5}
     assert report.removed == {"fuzzy": 1, "exact_url": 1, "exact_text": 1}
     assert report.clusters_by_size == {2: 3}
@@ -143,7 +145,7 @@ def test_copies_of_copies_lead_to_one_survivor(find: Find) -> None:
     rows[3]["url_hash"] = rows[0]["url_hash"]
     rows[4] |= {"minhash": rows[3]["minhash"], "text_hash": rows[3]["text_hash"]}
     rows[0]["gopher.word_count"] = 500
-    found, report = find(rows, cuts=(1, 2, 4))
+    found, report = find(rows, (1, 2, 4))
     assert found == {1: 0, 2: 0, 3: 0, 4: 0}
     assert report.removed == {"fuzzy": 1, "exact_url": 1, "exact_text": 2}
     assert report.clusters_by_size == {5: 1}
@@ -188,23 +190,25 @@ def test_exact_verification_reads_the_candidates_texts(find: Find) -> None:
     rows = family(0, 1, [0.9, 0.9])
     for row, text in zip(rows, (words[0], words[1], words[0] + " more"), strict=True):
         row["text"] = text
-    found, _ = find(rows, cuts=(1,), verify="exact", types={"text": pa.large_string()})
+    found, _ = find(rows, (1,), {"text": pa.large_string()}, verify="exact")
     assert found == {2: 0}
     assert find(rows, verify="signature")[0] == {1: 0, 2: 0}
 
 
 def test_removed_documents_have_a_partner(find: Find) -> None:
-    """Of the removed at most .5 % have no document at Jaccard .7 or more; true pairs are found as the bands promise."""
-    levels = np.repeat([0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95], 100)
+    """Of the removed at most .5 % have no document at Jaccard .7 or more; from .85 on pairs are found as the bands
+    promise; at .8 verification costs two in a hundred of sets of 300 (four of sets of 1,000).
+    """
+    levels = np.repeat([0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95], 400)
     rows = [row for n, j in enumerate(levels) for row in family(2 * n, n, [j])]
     found, report = find(rows)
     assert all(abs(a - b) == 1 and min(a, b) % 2 == 0 for a, b in found.items())
     similarity = levels[[min(pair) // 2 for pair in found.items()]]
     assert (similarity < 0.7).sum() <= 0.005 * len(found)
-    by_level = {j: (similarity == j).mean() * len(similarity) / 100 for j in np.unique(levels)}
+    by_level = {j: (similarity == j).mean() * len(similarity) / 400 for j in np.unique(levels)}
     for j in (0.85, 0.9, 0.95):
         assert by_level[j] == pytest.approx(1 - (1 - j**8) ** 14, abs=0.02)
-    assert by_level[0.8] == pytest.approx(0.88, abs=0.07)
+    assert by_level[0.8] == pytest.approx(0.909, abs=0.03)
     assert report.verified == len(found)
 
 
@@ -328,7 +332,7 @@ def test_over_the_engine_with_and_without_workers_and_again(tmp_path: Path) -> N
     assert find_duplicates(chunks, settings, engine, work) == report
     assert {path: path.stat().st_mtime_ns for path in Path(work).rglob("*.bin")} == written
 
-    # Another threshold reads no chunk and makes no band key again; fewer partitions leave stale results of the others.
+    # Fewer partitions leave results of the others behind; they must not be taken for new ones.
     other = settings.model_copy(update={"threshold": 0.99, "partition_bytes": 1 << 20})
     stricter = find_duplicates(chunks, other, engine, work)
     assert stricter.removed["fuzzy"] < report.removed["fuzzy"]
