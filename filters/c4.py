@@ -1,9 +1,8 @@
-"""C4's rules (Raffel et al. 2020, section 2.2, and the released code of TensorFlow Datasets), as
-datatrove's `C4QualityFilter` has them.
+"""C4's rules (Raffel et al. 2020, section 2.2), as datatrove's `C4QualityFilter` has them.
 
-Two steps, kept apart: `edit_lines` removes lines, before anything is measured, and `c4` measures what C4
-judges whole documents by. The rule that drops lines without terminal punctuation costs about 30% of all
-tokens and is off by default, as in FineWeb.
+Two steps, kept apart: `edit_lines` removes lines, before anything is measured, and `c4` measures what C4 judges
+whole documents by. The numbers are those of TensorFlow Datasets' later code and datatrove (3 words in a line, 5
+sentences); the first release had them the other way round.
 """
 
 from __future__ import annotations
@@ -59,14 +58,14 @@ class C4LineEdits(BaseModel, frozen=True, extra="forbid"):
     """Which lines go. Words are what stands between white space, as in the released code."""
 
     max_word_characters: int = Field(default=1000, ge=1)
-    """datatrove, `max_word_length` (TensorFlow Datasets: `_MAX_WORD_LENGTH`)."""
+    """A line with a longer word goes (datatrove, `max_word_length`; TensorFlow Datasets, `_MAX_WORD_LENGTH`)."""
     terminal_punctuation: bool = False
-    """C4 removes lines that do not end in . ? ! or a quotation mark, or that end in "..."; FineWeb section
-    3.4 leaves them."""
+    """C4 removes lines that do not end in . ? ! or a quotation mark, or that end in "..."; FineWeb (section 3.5)
+    does not, for that costs about 30% of all tokens."""
     min_words: int = Field(default=3, ge=0)
-    """C4 section 2.2: "only retained lines that contained at least 3 words" (5 in an early draft)."""
+    """A line with fewer words goes (datatrove, `min_words_per_line`)."""
     javascript: bool = True
-    """C4 section 2.2: "removed any line with the word Javascript"."""
+    """A line with "javascript" goes (C4, section 2.2)."""
     policy_phrases: tuple[str, ...] = (
         "terms of use",
         "privacy policy",

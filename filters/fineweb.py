@@ -1,9 +1,7 @@
-"""FineWeb's own quality measures (Penedo et al. 2024, section 3.6), as datatrove's `FineWebQualityFilter`
-computes them.
+"""FineWeb's own quality measures (Penedo et al. 2024, section 3.6), as datatrove's `FineWebQualityFilter` has them.
 
-The paper chose three bounds on 16 candidate measures; the fourth (newlines per word) is in the released
-code only. For the bound on repeated lines the paper's text says .1, its table 2 and the released code .01:
-.01 is right. See docs/quality.md.
+Three are in the paper; newlines per word is in the released code only. For characters in repeated lines the
+paper's text says .1, its table 2 and the released code .01: .01 is right. See docs/quality.md.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ from pipeline.dedup.settings import DedupSettings
 from pipeline.errors import UserError, did_you_mean
 from pipeline.extract import ExtractionSettings
 from pipeline.publish import PublishSettings
+from pipeline.repeated import RepeatedLinesSettings
 from pipeline.rules import Bound
 from pipeline.sources import ReadSettings, TextColumns
 from pipeline.stages import LineSettings, MinHashSettings, StageSettings
@@ -66,6 +67,7 @@ class JobConfig(BaseModel, frozen=True, extra="forbid"):
     pii: PiiSettings | None = PiiSettings()
     lines: LineSettings | None = LineSettings()
     quality: bool = True
+    repeated_lines: RepeatedLinesSettings | None = None
     minhash: MinHashSettings = MinHashSettings()
     dedup: DedupSettings | None = DedupSettings()
     decontamination: DecontaminationSettings = DecontaminationSettings()
@@ -105,6 +107,7 @@ class JobConfig(BaseModel, frozen=True, extra="forbid"):
             pii=self.pii,
             lines=self.lines,
             quality=self.quality,
+            repeated_lines_min_words=self.repeated_lines.min_words if self.repeated_lines else None,
             minhash=self.minhash,
             dedup=self.dedup,
             decontamination=self.decontamination,

@@ -20,6 +20,7 @@ from pipeline import progress, storage
 from pipeline.chunks import READ_SCHEMA, HarvestedChunk
 from pipeline.decide import Settled, read_ledger
 from pipeline.harvest import harvest_schema, rows_of
+from pipeline.repeated import REMOVED, RepeatedLinesSettings, without_repeated
 from pipeline.stages import READ_COLUMNS, StageSettings
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ ROW_GROUP_BYTES = 64 << 20
 LEDGER_ROWS = 1_000_000
 """Documents of one task that writes `rejected/` and `failed/`."""
 
-NOT_PUBLISHED = ("decontamination.hits", "url_hash")
+NOT_PUBLISHED = ("decontamination.hits", "lines.hashes")
 
 REJECTED_SCHEMA = pa.schema(
     [
@@ -70,11 +71,13 @@ class PublishSettings(BaseModel, frozen=True, extra="forbid"):
 
 
 class PublishPlan(BaseModel, frozen=True, extra="forbid"):
-    """All that a worker needs to write a shard."""
+    """All that a worker needs to write a shard. `repeated` is the file of repeated lines, where they are to be removed."""
 
     output: str
     stages: StageSettings
     publish: PublishSettings
+    repeated: str | None = None
+    repeated_lines: RepeatedLinesSettings | None = None
 
 
 class Part(BaseModel, frozen=True):
@@ -169,12 +172,15 @@ def plan_shards(
 def write_shard(item: Shard, plan: PublishPlan) -> Written:
     """Write one shard of `documents/`."""
     schema = _schema(published_columns(plan.stages))
+    stored = schema
+    if plan.repeated_lines is not None:
+        schema = schema.append(pa.field(REMOVED.name, REMOVED.type, metadata={"about": REMOVED.about}))
     rows = text_bytes = 0
     with storage.write_atomically(item.path) as file:
         with pq.ParquetWriter(
             file, schema, compression="zstd", compression_level=plan.publish.compression_level
         ) as writer:
-            for table in _row_groups(_kept(item, schema)):
+            for table in _row_groups(_edited(_kept(item, stored), plan)):
                 writer.write_table(table)
                 rows += table.num_rows
                 text_bytes += int(pc.sum(pc.binary_length(table["text"])).as_py() or 0)
@@ -192,6 +198,15 @@ def _kept(shard: Shard, schema: pa.Schema) -> Iterator[pa.Table]:
         starts = part.offset + np.concatenate([[0], np.cumsum(lengths)[:-1]]) if len(lengths) else lengths
         inside = (starts >= shard.start) & (starts < shard.stop)
         yield table.filter(pa.array(inside)).cast(schema)
+
+
+def _edited(tables: Iterator[pa.Table], plan: PublishPlan) -> Iterator[pa.Table]:
+    """The documents without the lines that many of them share, where that is asked for."""
+    for table in tables:
+        if plan.repeated is None or plan.repeated_lines is None:
+            yield table
+        else:
+            yield without_repeated(table, plan.repeated, plan.repeated_lines)
 
 
 def _row_groups(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:

@@ -36,6 +36,7 @@ from pipeline.harvest import (
 )
 from pipeline.output import OutputFolder
 from pipeline.publish import PublishPlan, Written, publish
+from pipeline.repeated import find_repeated_lines
 from pipeline.rules import Rule, check_rules
 from pipeline.sources.discover import SourceConfig, plan_splits
 from pipeline.stages import StageSettings, build_stages
@@ -220,13 +221,20 @@ class _Run:
         self.created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         self.duplicates: Any = None
         self.contamination: dict[str, int] | None = None
+        self.repeated_lines: int | None = None
 
     def run(self) -> dict[str, Any]:
         receipts, chunks = self.harvest()
         settled = self.decide(chunks)
         total = add_up((each.summary for each in settled), EXAMPLES)
         stages = self.harvest_plan.stages
-        publish_plan = PublishPlan(output=self.plan.output, stages=stages, publish=self.plan.config.publish)
+        publish_plan = PublishPlan(
+            output=self.plan.output,
+            stages=stages,
+            publish=self.plan.config.publish,
+            repeated=self.find_repeated_lines(chunks, settled),
+            repeated_lines=self.plan.config.repeated_lines,
+        )
         documents, ledgers = publish(chunks, settled, publish_plan, self.engine)
         check_books(chunks, total, documents, ledgers)
         manifest = self.manifest(receipts, total, documents, ledgers)
@@ -263,6 +271,15 @@ class _Run:
             )
             plan = plan.model_copy(update={"removals": tuple(self.duplicates.removals)})
         return decide(chunks, plan, report_rules(self.plan), self.engine)
+
+    def find_repeated_lines(self, chunks: list[HarvestedChunk], settled: list[Settled]) -> str | None:
+        settings = self.plan.config.repeated_lines
+        if settings is None:
+            return None
+        folder = storage.join(self.folder.work, "repeated")
+        ledgers = [each.path for each in settled]
+        path, self.repeated_lines = find_repeated_lines(chunks, ledgers, settings, self.engine, folder)
+        return path
 
     def _contamination(self, text_bytes: int) -> dict[str, int]:
         from decontam.ngrams import NgramIndex
@@ -309,6 +326,7 @@ class _Run:
             },
             "words": total.words,
             "decontamination": self.contamination,
+            "repeated_lines": self.repeated_lines,
             "languages": dict(sorted(total.languages.items())),
             "outputs": [
                 {**file.model_dump(), "path": os.path.relpath(file.path, self.plan.output)}

@@ -38,6 +38,8 @@ READ_COLUMNS = (
     ),
 )
 
+LINE_HASHES = Column("lines.hashes", pa.list_(pa.uint64()), "distinct hashes of the document's lines")
+
 KEY_COLUMNS = (
     Column("text_hash", pa.uint64(), "XXH3-64 of the text: equal texts have equal hashes"),
     Column("url_hash", pa.uint64(), "XXH3-64 of the URL without scheme and fragment; missing without URL"),
@@ -66,6 +68,7 @@ class LineSettings(BaseModel, frozen=True, extra="forbid"):
 class StageSettings(BaseModel, frozen=True, extra="forbid"):
     """The settings of every stage of the harvest; None leaves a stage out.
 
+    `repeated_lines_min_words` asks for the hashes of lines of at least so many words (`pipeline.repeated`);
     `decontamination_index` is where the driver has written the benchmark index.
     """
 
@@ -75,6 +78,7 @@ class StageSettings(BaseModel, frozen=True, extra="forbid"):
     pii: PiiSettings | None = PiiSettings()
     lines: LineSettings | None = LineSettings()
     quality: bool = True
+    repeated_lines_min_words: int | None = None
     minhash: MinHashSettings = MinHashSettings()
     dedup: DedupSettings | None = DedupSettings()
     decontamination: DecontaminationSettings | None = None
@@ -206,6 +210,8 @@ def _words(settings: StageSettings) -> Stage:
     ]
     if settings.dedup is not None:
         makers.append(_signatures(settings.minhash))
+    if settings.repeated_lines_min_words is not None:
+        makers.append(_line_hashes(settings.repeated_lines_min_words))
     if settings.decontamination_index is not None:
         makers.append(_hits(settings.decontamination_index))
 
@@ -279,6 +285,17 @@ def fixed_binary(matrix: np.ndarray, missing: np.ndarray) -> pa.Array:
     return pa.Array.from_buffers(
         pa.binary(width), len(matrix), [valid if nulls else None, pa.py_buffer(matrix.tobytes())], nulls
     )
+
+
+def _line_hashes(
+    min_words: int,
+) -> tuple[tuple[Column, ...], Callable[[pa.RecordBatch, Any], dict[str, Any]]]:
+    from filters.repeated import distinct_hashes
+
+    def maker(docs: pa.RecordBatch, words: Any) -> dict[str, Any]:  # noqa: ARG001 - a maker's signature
+        return {LINE_HASHES.name: distinct_hashes(words, min_words)}
+
+    return (LINE_HASHES,), maker
 
 
 def _hits(

@@ -34,6 +34,7 @@ class Page:
     url: str
     expect: str
     note: str
+    copy_of: str | None = None
     file: str | None = None
     base64: str | None = None
     status: int = 200

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from filters import unicode_tables, words
@@ -73,6 +73,12 @@ def hashes_by_the_statement(text: str) -> list[int]:
 
 def spans_of(index: WordIndex, document: int) -> list[str]:
     return [index.text(word) for word in range(*index.word_offsets[document : document + 2])]
+
+
+def is_inside_words(character: str) -> bool:
+    """Whether a word may begin or end with a character: not with an apostrophe or a zero-width one."""
+    kinds = (unicode_tables.WORD, unicode_tables.MARK, unicode_tables.CJK)
+    return unicode_tables.character_table().kind(character) in kinds
 
 
 def strings(values: Sequence[bytes]) -> pa.Array:
@@ -145,6 +151,7 @@ def test_normalisation_forms_are_the_same_words(text: str) -> None:
 
 @settings(deadline=None, max_examples=300)
 @given(st.lists(texts, max_size=5))
+@example(["word\u200b followed by ASCII", "中\u200b followed by ASCII", "word’\u200b followed by ASCII"])
 def test_the_index_agrees_with_the_statement_on_any_text(documents: list[str]) -> None:
     documents = [
         text.encode("utf-8", "replace").decode() for text in documents
@@ -152,9 +159,9 @@ def test_the_index_agrees_with_the_statement_on_any_text(documents: list[str]) -
     index = index_words(pa.array(documents, pa.string()))
     for number, text in enumerate(documents):
         assert hashes_of(index, number) == hashes_by_the_statement(text)
-        assert [split_words(span) for span in spans_of(index, number)] == [
-            [word] for word in split_words(text)
-        ]
+        spans = spans_of(index, number)
+        assert [split_words(span) for span in spans] == [[word] for word in split_words(text)]
+        assert all(is_inside_words(span[0]) and is_inside_words(span[-1]) for span in spans)
 
 
 @settings(deadline=None, max_examples=300)

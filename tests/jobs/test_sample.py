@@ -90,19 +90,12 @@ def test_warcio_finds_no_fault(warc: Path) -> None:
 def test_the_site_has_what_it_promises() -> None:
     expected = Counter(page.expect for page in sample.pages())
     assert expected["published"] >= 15
-    assert expected.keys() == {
-        *(
-            "published",
-            "duplicate",
-            "language",
-            "safety",
-            "quality",
-            "decontamination",
-            "read",
-            "extract",
-            "any",
-        )
-    }
+    stages = {"duplicate", "language", "safety", "quality", "decontamination", "read", "extract"}
+    assert expected.keys() == {"published", "rejected", "any", *stages}
+    originals = {page.file for page in sample.pages() if page.expect == "published"}
+    for page in sample.pages():
+        assert (page.expect == "duplicate") == (page.copy_of is not None)
+        assert page.copy_of is None or page.copy_of in originals
     bodies = Counter(page.body for page in sample.pages())
     assert sorted(bodies.values())[-2:] == [1, 2]  # one exact copy
 

@@ -14,24 +14,40 @@ from pipeline import publish as module
 from pipeline.chunks import READ_SCHEMA, HarvestedChunk
 from pipeline.decide import Settled
 from pipeline.harvest import LEDGER
-from pipeline.publish import PublishPlan, PublishSettings, plan_ledgers, plan_shards, write_ledgers, write_shard
+from pipeline.publish import (
+    PublishPlan,
+    PublishSettings,
+    plan_ledgers,
+    plan_shards,
+    write_ledgers,
+    write_shard,
+)
 from pipeline.stages import StageSettings
 from pipeline.summary import ChunkSummary
 
 STAGES = StageSettings(
     extraction=None, language=None, safety=None, pii=None, lines=None, quality=False, dedup=None
 )
-MEASURED = {"text.characters": pa.int64(), "text.bytes": pa.int64(), "text_hash": pa.uint64(), "url_hash": pa.uint64()}
+MEASURED = {
+    "text.characters": pa.int64(),
+    "text.bytes": pa.int64(),
+    "text_hash": pa.uint64(),
+    "url_hash": pa.uint64(),
+}
 
 
-def write_chunk(folder: Path, number: int, documents: list[tuple[str, str]]) -> tuple[HarvestedChunk, Settled]:
+def write_chunk(
+    folder: Path, number: int, documents: list[tuple[str, str]]
+) -> tuple[HarvestedChunk, Settled]:
     """A harvested chunk and its ledger; documents are (status, text)."""
     rows = len(documents)
     status = [state for state, _ in documents]
     columns: dict[str, pa.Array] = {field.name: pa.nulls(rows, field.type) for field in READ_SCHEMA}
     columns |= {name: pa.nulls(rows, kind) for name, kind in MEASURED.items()}
     columns["id"] = pa.array([f"{number:04d}{row:04d}" for row in range(rows)])
-    columns["text"] = pa.array([text if state == "kept" else None for state, text in documents], pa.large_string())
+    columns["text"] = pa.array(
+        [text if state == "kept" else None for state, text in documents], pa.large_string()
+    )
     path = folder / f"{number}.parquet"
     pq.write_table(pa.table(columns), path)
     ledger = {column.name: pa.nulls(rows, column.type) for column in LEDGER if column.name != "excerpt"}
@@ -84,7 +100,9 @@ def test_every_kept_document_is_in_exactly_one_shard(
 
 
 def test_shards_are_of_equal_size(tmp_path: Path) -> None:
-    shards = published(tmp_path, [[("kept", "x" * 10)] * 7, [("rejected", "y")], [("kept", "x" * 10)] * 5], 40)
+    shards = published(
+        tmp_path, [[("kept", "x" * 10)] * 7, [("rejected", "y")], [("kept", "x" * 10)] * 5], 40
+    )
     assert [len(shard) for shard in shards] == [4, 4, 4]
 
 
@@ -119,7 +137,9 @@ def test_rejected_and_failed_are_listed(tmp_path: Path, monkeypatch: pytest.Monk
     plan = PublishPlan(output=str(tmp_path / "out"), stages=STAGES, publish=PublishSettings())
     items = plan_ledgers([chunk for chunk, _ in written], [settled for _, settled in written])
     assert [len(item.parts) for item in items] == [1, 1]
-    rows = {(Path(file.path).parent.name, file.rows) for item in items for file in write_ledgers(item, plan).files}
+    rows = {
+        (Path(file.path).parent.name, file.rows) for item in items for file in write_ledgers(item, plan).files
+    }
     assert rows == {("rejected", 1), ("failed", 0), ("rejected", 0), ("failed", 2)}
     failed = pq.read_table(tmp_path / "out" / "failed").to_pylist()
     assert [(row["id"], row["error"]) for row in failed] == [("00010000", "why"), ("00010001", "why")]

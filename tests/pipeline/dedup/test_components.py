@@ -75,7 +75,7 @@ GRAPHS: dict[str, Pairs] = {
     "star": [(0, i) for i in range(1, 40)],
     "star around the largest": [(i, 99) for i in range(40)],
     "sorted path": path(range(64)),
-    "shuffled path": path(np.random.default_rng(1).permutation(128).tolist()),
+    "shuffled path": path(np.random.default_rng(1).permutation(64).tolist()),
     "two cliques and a bridge": [
         *((a, b) for a in range(6) for b in range(a + 1, 6)),
         *((a, b) for a in range(10, 16) for b in range(a + 1, 16)),
