@@ -30,9 +30,9 @@ BLOOM_BITS = 16
 """Bits of a Bloom filter for each key: about one absent key in a hundred passes."""
 
 BLOCK = 2048
-"""Words that the scan takes at once: their hashes and candidates stay in the first-level cache."""
+"""Words that the scan takes at once: their hashes and prefixes are 16 kB each."""
 AHEAD = 32
-"""How many look-ups ahead memory is asked for; 16 to 32 were equally good (research/kernels.md)."""
+"""How many look-ups ahead memory is asked for (16 to 32, research/kernels.md)."""
 
 _ONE, _3 = np.uint64(1), np.uint64(3)
 _33, _64 = np.uint64(33), np.uint64(64)

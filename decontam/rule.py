@@ -22,7 +22,7 @@ AUTO_BOUNDS = (10, 1000)
 """What `auto` does: 1000 from 6.5 GB of text on, less in proportion below, and never under the 10 of GPT-3.
 
 What the rule removes of ordinary documents depends on the bytes of corpus for each count of the threshold.
-At 6.5 MB it was 0.13 % of 197,351 documents."""
+At 6.5 MB it was 0.13 % of 197,351 documents (research/benchmarks.md, section 4)."""
 
 
 def resolve_threshold(threshold: int | Literal["auto"], corpus_bytes: int) -> int:

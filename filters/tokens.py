@@ -134,7 +134,7 @@ def _find_tokens(words: WordIndex) -> TokenIndex:
     room = len(words.starts) + int(sizes.sum()) // 4 + longest + 1
     table = character_classes()
     offsets = np.zeros(len(words) + 1, np.int64)
-    scratch = np.empty(longest, np.uint16)
+    scratch = np.empty(longest + 1, np.uint16)
     while True:
         pen, flags = np.empty((room, 2), np.int64), np.empty(room, np.uint16)
         if _tokenise(bytes_of(words), words.doc_starts, words.doc_ends, table, scratch, pen, flags, offsets):
@@ -204,6 +204,7 @@ def _tokenise(
         if found + end - start > room:
             return False
         classify_bytes(data, start, end, table, classes)
+        classes[end - start] = SPACE  # so that the last piece ends too
         text = data[start:end]
         position, size = 0, end - start
         while position < size:
@@ -213,10 +214,12 @@ def _tokenise(
                 continue
             piece, before = position, found
             position += 1
-            while position < size and not classes[position] & SPACE:
-                seen |= classes[position]
-                common &= classes[position]
+            following = classes[position]
+            while not following & SPACE:
+                seen |= following
+                common &= following
                 position += 1
+                following = classes[position]
             if common & WORD:
                 pen[found, 0], pen[found, 1], flags[found] = piece + start, position + start, seen
                 found += 1

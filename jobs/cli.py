@@ -115,6 +115,22 @@ def demo(output: str, workers: int | None, overwrite: bool) -> None:
     print_outcome(job.run(os.path.abspath(output), _workers(workers), overwrite=overwrite))
 
 
+@main.group()
+def inspect() -> None:
+    """Look at what a run decided."""
+
+
+@inspect.command("duplicates")
+@click.argument("output", metavar="OUT")
+@click.option("--most", default=10, show_default=True, type=click.IntRange(1), help="Clusters shown.")
+@reported
+def inspect_duplicates(output: str, most: int) -> None:
+    """Show the largest clusters of duplicates of a run, with the words in which copies differ marked."""
+    from jobs.inspection import show_duplicates
+
+    show_duplicates(output, most)
+
+
 def _workers(given: int | None) -> int:
     return given if given is not None else os.cpu_count() or 1
 

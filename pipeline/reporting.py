@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 EXCERPT = 600
 """Characters of a document that an example shows."""
 
+LONG = 5_000
+"""Characters of a document that are kept to compare copies."""
+
 CLUSTERS = 10
 """Largest clusters of duplicates that the report shows, and members of each."""
 
@@ -95,12 +98,13 @@ def _numbers(values: pa.Array) -> Any:
 
 
 class ExampleItem(BaseModel, frozen=True):
-    """Rows of a chunk to show."""
+    """Rows of a chunk to show; of the `long` ones as much text as `corpusmill inspect duplicates` compares."""
 
     key: str
     chunk: HarvestedChunk
     ledger: str
     rows: tuple[int, ...]
+    long: tuple[int, ...] = ()
 
 
 class NoSettings(BaseModel, frozen=True):
@@ -126,7 +130,7 @@ def read_examples(item: ExampleItem, shared: NoSettings) -> Shown:  # noqa: ARG0
             url=found["url"],
             title=found["title"],
             source=found["source"],
-            text=text[:EXCERPT],
+            text=text[: LONG if row in item.long else EXCERPT],
         )
     return Shown(examples=shown)
 
@@ -139,23 +143,30 @@ class _Examples:
         self._bases = np.array([chunk.base for chunk in chunks], np.int64)
         self._keys = [chunk.key for chunk in chunks]
         self._wanted: dict[str, set[int]] = collections.defaultdict(set)
+        self._long: dict[str, set[int]] = collections.defaultdict(set)
         self._found: dict[tuple[str, int], model.Example] = {}
 
     def want(self, candidates: Iterable[Candidate]) -> None:
         for candidate in candidates:
             self._wanted[candidate.chunk].add(candidate.row)
 
-    def want_ordinal(self, ordinal: int) -> tuple[str, int]:
+    def want_ordinal(self, ordinal: int, *, long: bool = False) -> tuple[str, int]:
         """Ask for the document of an ordinal; where it lies."""
         at = int(np.searchsorted(self._bases, ordinal, side="right")) - 1
         place = (self._keys[at], int(ordinal - self._bases[at]))
         self._wanted[place[0]].add(place[1])
+        if long:
+            self._long[place[0]].add(place[1])
         return place
 
     def read(self, engine: Engine) -> None:
         items = [
             ExampleItem(
-                key=key, chunk=self._chunks[key][0], ledger=self._chunks[key][1], rows=tuple(sorted(rows))
+                key=key,
+                chunk=self._chunks[key][0],
+                ledger=self._chunks[key][1],
+                rows=tuple(sorted(rows)),
+                long=tuple(sorted(self._long[key])),
             )
             for key, rows in sorted(self._wanted.items())
         ]
@@ -235,6 +246,7 @@ def write_reports(
         storage.write_bytes(
             folder.within("decisions", "duplicates.parquet"), storage.read_bytes(duplicates.table)
         )
+        _write_clusters(folder, clusters, examples)
 
 
 def _inputs(plan: Any, chunks: Sequence[HarvestedChunk]) -> list[model.InputFile]:
@@ -431,11 +443,49 @@ def _largest_clusters(duplicates: Any, examples: _Examples) -> list[list[dict[st
                     "size": int(row["cluster_size"]),
                     "kind": int(row["kind"]),
                     "similarity": float(row["similarity"]),
-                    "place": examples.want_ordinal(int(row["ordinal"])),
-                    "survivor": examples.want_ordinal(int(row["survivor"])),
+                    "place": examples.want_ordinal(int(row["ordinal"]), long=True),
+                    "survivor": examples.want_ordinal(int(row["survivor"]), long=True),
                 }
             )
     return list(clusters.values())
+
+
+CLUSTER_SCHEMA = pa.schema(
+    [
+        ("cluster", pa.int32()),
+        ("size", pa.int64()),
+        ("kind", pa.string()),
+        ("similarity", pa.float32()),
+        ("id", pa.string()),
+        ("url", pa.string()),
+        ("text", pa.string()),
+        ("surviving_id", pa.string()),
+        ("surviving_url", pa.string()),
+        ("surviving_text", pa.string()),
+    ]
+)
+"""`decisions/clusters.parquet`: members of the largest clusters beside what survives, for `corpusmill inspect duplicates`."""
+
+
+def _write_clusters(folder: OutputFolder, clusters: list[list[dict[str, Any]]], examples: _Examples) -> None:
+    from pipeline.dedup.survivors import KINDS
+
+    rows = []
+    for number, members in enumerate(clusters):
+        for member in members:
+            copy, survivor = examples.at(member["place"]), examples.at(member["survivor"])
+            rows.append(
+                {
+                    "cluster": number,
+                    "size": member["size"],
+                    "kind": KINDS[member["kind"]],
+                    "similarity": None if np.isnan(member["similarity"]) else member["similarity"],
+                    **{name: getattr(copy, name) for name in ("id", "url", "text")},
+                    **{f"surviving_{name}": getattr(survivor, name) for name in ("id", "url", "text")},
+                }
+            )
+    with storage.write_atomically(folder.within("decisions", "clusters.parquet")) as file:
+        pq.write_table(pa.Table.from_pylist(rows, CLUSTER_SCHEMA), file, compression="zstd")
 
 
 def _duplicates(

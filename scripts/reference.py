@@ -2,7 +2,7 @@
 
 Meanings are the code's own, the first there is of: a pydantic `description` or a column's `about`; a string below the
 field; a comment beside it or directly above; the clause of the class docstring that names it; its type's docstring.
-Tables and manifest are those of a run over five documents, so their columns and keys are the ones really written.
+Tables and manifest are those of a run of the demo, so their columns and keys are the ones really written.
 """
 
 from __future__ import annotations
@@ -14,28 +14,26 @@ import json
 import pathlib
 import re
 import tempfile
-import typing
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import click
-import yaml
 from pyarrow.dataset import dataset
 from pydantic import BaseModel
+from pydantic.fields import FieldInfo
 
-from jobs import cli, decontam
+from jobs import cli, decontam, demo
 from pipeline import decide, engine, harvest, publish, reporting, run
-from pipeline.config import JobConfig, validate
+from pipeline.config import JobConfig
 from pipeline.dedup import survivors
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs" / "reference.md"
+HEAD = "Made from the code by `.venv/bin/python scripts/reference.py`: change the code, not this page.\n"
 TABLES = {"documents": (publish, "published_columns"), "rejected": (publish, "REJECTED_SCHEMA")}
 TABLES |= {"failed": (publish, "FAILED_SCHEMA"), "decisions/duplicates": (survivors, "TABLE")}
-TABLES |= {
-    "decisions/contaminated": (decide, "CONTAMINATED"),
-    "decisions/ngram_usage": (reporting, "_write_usage"),
-}
+TABLES |= {"decisions/contaminated": (decide, "CONTAMINATED")}
+TABLES |= {"decisions/ngram_usage": (reporting, "_write_usage")}
 """Parquet files and folders of a run, with the module and name of their schema, or of the function that makes it."""
 KEYED = {"books": "source", "rules": "rule", "records": "kind", "languages": "language"}
 KEYED |= {"versions": "package", "rejected": "rule", "failed": "reason"}
@@ -72,14 +70,13 @@ def notes(module: Any, name: str) -> tuple[str, dict[str, str]]:
     lines = ["", *source.splitlines()]
 
     def comment(node: ast.stmt | ast.expr) -> str:
-        beside = lines[node.end_lineno or 0].partition("  # ")[2]
+        beside = re.sub(r"^.*?(  # (?!noqa|type:)|$)", "", lines[node.end_lineno or 0])
         above = itertools.takewhile(lambda line: line.strip().startswith("# "), lines[node.lineno - 1 :: -1])
         return beside or " ".join(line.strip("# ") for line in [*above][::-1])
 
     blocks = [n.body for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Module | ast.ClassDef)]
     node, doc = next((n, below) for body in blocks for made, n, below in statements(body) if made == name)
-    if isinstance(node, ast.ClassDef | ast.FunctionDef):
-        doc = one_line(ast.get_docstring(node))
+    doc = one_line(ast.get_docstring(node)) if isinstance(node, ast.ClassDef | ast.FunctionDef) else doc
     if isinstance(node, ast.ClassDef):
         return doc, {field: below or comment(each) for field, each, below in statements(node.body)}
     strings = [n for n in ast.walk(node) if isinstance(n, ast.Constant) and isinstance(n.value, str)]
@@ -90,25 +87,25 @@ def models_in(kind: Any) -> list[type[BaseModel]]:
     """The models that a type is made of."""
     if isinstance(kind, type) and issubclass(kind, BaseModel):
         return [kind]
-    return [model for inner in typing.get_args(kind) for model in models_in(inner)]
+    return [model for inner in get_args(kind) for model in models_in(inner)]
 
 
 def type_text(kind: Any) -> str:
     """A type as a person writes it."""
-    inner, origin = [each for each in typing.get_args(kind) if each is not ...], typing.get_origin(kind)
-    if origin is typing.Literal:
+    inner, origin = [each for each in get_args(kind) if each is not ...], get_origin(kind)
+    if origin is Literal:
         return ", ".join(f"`{value}`" for value in inner)
-    if origin in (tuple, dict):
-        return f"{'list of' if origin is tuple else 'map to'} {type_text(inner[-1])}"
+    if origin in (tuple, list, dict):
+        return f"{'map to' if origin is dict else 'list of'} {type_text(inner[-1])}"
     if inner:
-        return " or ".join(type_text(each) for each in inner if not hasattr(each, "metadata"))
-    return f"[{kind.__name__}](#{kind.__name__.lower()})" if models_in(kind) else str(kind.__name__)
+        return " or ".join(type_text(each) for each in (inner[:1] if origin is Annotated else inner))
+    name = kind.__name__.replace("NoneType", "null")
+    return f"[{name}](#{name.lower()})" if models_in(kind) else str(name)
 
 
 def meanings(model: type[BaseModel]) -> dict[str, str]:
     """The meaning of each field of a model; empty where the code gives none."""
-    doc, said = notes(inspect.getmodule(model), model.__name__)
-    found = {}
+    (doc, said), found = notes(inspect.getmodule(model), model.__name__), {}
     for name, field in model.model_fields.items():
         mention = re.compile(rf"`{field.alias or name}\b").search
         ways = [field.description, said.get(name), *filter(mention, re.split(r"(?<=[.;]) ", doc))]
@@ -124,56 +121,29 @@ def settings() -> Iterator[str]:
         rows, meaning = [], meanings(model)
         for name, field in model.model_fields.items():
             queue += [inner for inner in models_in(field.annotation) if inner not in queue]
-            bounds = ", ".join(re.sub(r"^\w+\((.*)\)$", r"\1", str(each)) for each in field.metadata)
-            kind = type_text(field.annotation).replace("NoneType", "null") + (
-                f" ({bounds})" if bounds else ""
-            )
-            default = field.get_default(call_default_factory=True)
-            value = (
-                "its defaults" if isinstance(default, BaseModel) else f"`{json.dumps(default, default=str)}`"
-            )
-            rows.append(
-                (
-                    f"`{field.alias or name}`",
-                    kind,
-                    "required" if field.is_required() else value,
-                    meaning[name],
-                )
-            )
+            bounds = ", ".join(re.findall(r"\w+=[^()]+", str(field.metadata)))
+            kind = f"{type_text(field.annotation)} {bounds}".strip()
+            rows.append([f"`{field.alias or name}`", kind, default_text(field), meaning[name]])
         text = f"{one_line(model.__doc__)} (`{pathlib.Path(inspect.getfile(model)).relative_to(ROOT)}`)"
         yield section(f"### {model.__name__}", text, "setting type default meaning", rows)
 
 
-def tiny_run(folder: pathlib.Path) -> dict[str, Any]:
-    """The manifest of a run over a document, its copy, a short one, a contaminated one and a broken one."""
-    prompt = "which of these seven rivers flows north through the largest desert of the world"
-    text = "The harbour was quiet that morning, and nobody knew why the boats had stayed."
-    benchmark = {"key": "toy", "file": "toy.jsonl", "prompt": ["question"]}
-    (folder / "toy.jsonl").write_text(json.dumps({"question": prompt}))
-    (folder / "toy.yaml").write_text(yaml.safe_dump({"benchmarks": [benchmark]}))
-    texts = enumerate((text, text, "Short.", f"{text} {prompt}"))
-    rows = [json.dumps({"id": str(number), "text": each}) for number, each in texts]
-    (folder / "in.jsonl").write_text("\n".join([*rows, "{"]))
-    content = {
-        "sources": {"toy": {"input": [str(folder / "in.jsonl")]}},
-        "rules": {"gopher.word_count": {"min": 5}},
-        "decontamination": {"benchmarks": str(folder / "toy.yaml")},
-    }
-    plan = run.plan_run("toy", validate(JobConfig, content, "reference"), str(folder / "out"))
-    return run.execute(plan, engine.RunnerSettings(workers=0), quiet=True).manifest
+def default_text(field: FieldInfo) -> str:
+    """A default as YAML has it."""
+    default = field.get_default(call_default_factory=True)
+    if isinstance(default, BaseModel) and default == type(default)():
+        return "its defaults"
+    return "required" if field.is_required() else f"`{json.dumps(default, ensure_ascii=False)}`"
 
 
 def columns(output: pathlib.Path) -> Iterator[str]:
     """A section for each table of a run."""
-    described = [*publish.published_columns(JobConfig().stages()), *harvest.LEDGER]
-    about = {column.name: column.about for column in described}
+    about = {c.name: c.about for c in [*publish.published_columns(JobConfig().stages()), *harvest.LEDGER]}
     for place, (module, name) in TABLES.items():
         doc, said = notes(module, name)
         path = next(output.glob(f"{place}.parquet"), output / place)
-        rows = [
-            (f"`{f.name}`", str(f.type), said.get(f.name) or about.get(f.name, ""))
-            for f in dataset(path).schema
-        ]
+        named = [(field.name, str(field.type)) for field in dataset(path).schema]
+        rows = [(f"`{each}`", kind, said.get(each) or about.get(each, "")) for each, kind in named]
         yield section(f"### {path.relative_to(output)}", doc, "column type meaning", rows)
 
 
@@ -195,10 +165,8 @@ def key_meaning(path: str) -> str:
     parent, _, last = path.rpartition(".")
     if parent in MODELS:
         return meanings(MODELS[parent])[last]
-    maker = getattr(run, last, None) or getattr(run.Plan, last, None)
-    return notes(run, MAKERS.get(parent, "manifest"))[1].get(last) or (
-        one_line(maker.__doc__) if maker else ""
-    )
+    said = notes(run, MAKERS.get(parent, "manifest"))[1].get(last)
+    return said or one_line((maker := getattr(run, last, getattr(run.Plan, last, None))) and maker.__doc__)
 
 
 def manifest(content: dict[str, Any]) -> str:
@@ -221,10 +189,9 @@ def commands() -> Iterator[str]:
 def reference() -> str:
     """The whole page."""
     with tempfile.TemporaryDirectory() as folder:
-        content = tiny_run(pathlib.Path(folder))
-        tables = [*columns(pathlib.Path(folder) / "out")]
-    made = "Made from the code by `.venv/bin/python scripts/reference.py`: change the code, not this file.\n"
-    parts = ["# Reference\n", made, "## Commands\n", *commands(), "## Settings\n", *settings()]
+        content = demo.run(folder, workers=0).manifest
+        tables = [*columns(pathlib.Path(folder) / "result")]
+    parts = ["# Reference\n", HEAD, "## Commands\n", *commands(), "## Settings\n", *settings()]
     return "\n".join([*parts, "## Columns\n", *tables, manifest(content)])
 
 

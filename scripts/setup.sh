@@ -39,5 +39,5 @@ if ! "$python" -c 'import ensurepip' 2>/dev/null; then
 fi
 echo "setting up $venv with pip (this takes some minutes)"
 "$python" -m venv "$venv"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --use-pep517 --require-hashes -r requirements-dev.txt
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps -e .

@@ -2,24 +2,24 @@
 
 `write_warc` writes the site as a crawler would have: one WARC 1.1 file (ISO 28500:2017), gzip per record.
 Nothing in it comes from the clock or from chance, so the same files always give the same bytes (under the
-same zlib).
+same zlib). One record is damaged, as disks do it: the run must record that in `failed/` and go on.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import uuid
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import yaml
+
+from pipeline import storage
 
 _FOLDER: Traversable = files(__name__)
 _DATE = "2024-01-15T09:00:00Z"
@@ -29,7 +29,11 @@ _REASONS = {200: "OK", 404: "Not Found"}
 
 @dataclass(frozen=True)
 class Page:
-    """A page of the site, as `site.yaml` lists it: its body is a file under `site/`, or in the list in base 64."""
+    """A page of the site, as `site.yaml` lists it: its body is a file under `site/`, or in the list in base 64.
+
+    `expect` is what becomes of it in the web job: `published`, or the rule that rejects it, or the error that
+    it fails with.
+    """
 
     url: str
     expect: str
@@ -39,6 +43,7 @@ class Page:
     base64: str | None = None
     status: int = 200
     content_type: str = "text/html; charset=utf-8"
+    damaged: bool = False
 
     @property
     def body(self) -> bytes:
@@ -54,30 +59,37 @@ def pages() -> list[Page]:
     return [Page(**entry) for entry in content["pages"]]
 
 
-def write_warc(path: str | os.PathLike[str]) -> int:
-    """Writes the site as a WARC file and gives the number of its responses; an existing file is replaced."""
-    site = pages()
-    partial = Path(f"{os.fspath(path)}.partial")
-    partial.write_bytes(b"".join(_compress(record) for record in _records(site)))
-    partial.replace(path)
-    return len(site)
+def write_warc(path: str) -> None:
+    """Write the site as a WARC file, whole or not at all; an existing file is replaced."""
+    with storage.write_atomically(path) as file:
+        for member in _members(pages()):
+            file.write(member)
 
 
-def _records(site: Sequence[Page]) -> Iterator[bytes]:
-    """A warcinfo record, the request for the first page, and the response of each page."""
-    about = b"software: corpusmill sample site\r\nformat: WARC File Format 1.1\r\nrobots: obey\r\n"
+def _members(site: Sequence[Page]) -> Iterator[bytes]:
+    """A warcinfo record, the request for the first page, and the response of each page, compressed."""
+    about = b"software: corpusmill sample site\r\nformat: WARC File Format 1.1\r\n"
     info = _record_id("warcinfo", "sample.warc.gz")
-    yield _record("warcinfo", info, about, {"Content-Type": "application/warc-fields"})
-    for number, page in enumerate(site):
-        response = _record_id("response", page.url)
-        if number == 0:
-            fields = {"WARC-Target-URI": page.url, "WARC-Concurrent-To": response, "WARC-Warcinfo-ID": info}
-            fields["Content-Type"] = "application/http; msgtype=request"
-            yield _record("request", _record_id("request", page.url), _request(page), fields)
+    yield _compress(_record("warcinfo", info, about, {"Content-Type": "application/warc-fields"}))
+    first = site[0]
+    fields = {
+        "WARC-Target-URI": first.url,
+        "WARC-Concurrent-To": _record_id("response", first.url),
+        "WARC-Warcinfo-ID": info,
+        "Content-Type": "application/http; msgtype=request",
+    }
+    yield _compress(_record("request", _record_id("request", first.url), _request(first), fields))
+    for page in site:
         body = page.body
-        fields = {"WARC-Target-URI": page.url, "WARC-Warcinfo-ID": info, "WARC-Payload-Digest": _digest(body)}
-        fields["Content-Type"] = "application/http; msgtype=response"
-        yield _record("response", response, _response(page, body), fields)
+        fields = {
+            "WARC-Target-URI": page.url,
+            "WARC-Warcinfo-ID": info,
+            "WARC-Payload-Digest": _digest(body),
+            "Content-Type": "application/http; msgtype=response",
+        }
+        record = _record("response", _record_id("response", page.url), _response(page, body), fields)
+        member = _compress(record)
+        yield _damaged(member) if page.damaged else member
 
 
 def _request(page: Page) -> bytes:
@@ -122,3 +134,9 @@ def _compress(record: bytes) -> bytes:
     # Window bits of 16 + 15 ask for a gzip member, whose header then has no time in it.
     compressor = zlib.compressobj(9, zlib.DEFLATED, 31)
     return compressor.compress(record) + compressor.flush()
+
+
+def _damaged(member: bytes) -> bytes:
+    # Deflate has no block whose type bits are both set, so a decompressor notices; or the checksum does.
+    kept = len(member) * 3 // 4
+    return member[:kept] + b"\xff" * (len(member) - kept)

@@ -62,7 +62,12 @@ class DuplicateReport(BaseModel):
 
 
 def find_duplicates(
-    chunks: Sequence[HarvestedChunk], settings: DedupSettings, engine: Engine, work: str
+    chunks: Sequence[HarvestedChunk],
+    settings: DedupSettings,
+    engine: Engine,
+    work: str,
+    *,
+    contents: str = "",
 ) -> DuplicateReport:
     """Find duplicates among the kept documents of all chunks; decide which survive.
 
@@ -75,13 +80,15 @@ def find_duplicates(
         engine: does the tasks.
         work: folder for flat columns, blocks, removals and `duplicates.parquet`, on a file system that all
             workers share.
+        contents: names what is in the chunks' files, where files of one name may come to hold something else: a
+            digest of the settings that made them. Work done for other contents is not used again.
 
     Raises:
         UserError: where a chunk lacks a column that the settings need, or signatures are shorter than the
             bands.
         ValueError: where ordinals overlap or exceed 32 bits.
     """
-    run = _Run(chunks, settings, engine, work)
+    run = _Run(chunks, settings, engine, work, contents)
     run.read()
     run.find_copies()
     run.find_candidates()
@@ -94,11 +101,16 @@ class _Run:
     """The state between the steps of one `find_duplicates`."""
 
     def __init__(
-        self, chunks: Sequence[HarvestedChunk], settings: DedupSettings, engine: Engine, work: str
+        self,
+        chunks: Sequence[HarvestedChunk],
+        settings: DedupSettings,
+        engine: Engine,
+        work: str,
+        contents: str,
     ) -> None:
         self.settings, self.engine, self.work = settings, engine, work
         self.groups = keys.group_chunks(chunks, settings.task_rows)
-        self.lineage = _digest("", *self.groups)
+        self.lineage = _digest(contents, *self.groups)
         self.texts: list[Blocks] = []
         self.urls: list[Blocks] = []
         self.candidates: list[Blocks] = []

@@ -374,3 +374,12 @@ def test_the_index_is_small() -> None:
         index.line_words,
     )
     assert sum(column.nbytes for column in held) < 32 * len(index.starts)
+
+
+def test_a_change_of_any_kernel_module_invalidates_compiled_code() -> None:
+    from filters import _word_kernels
+
+    _, modules = _word_kernels.index_documents._cache._cache_file._source_stamp
+    assert {"_hash_eight.py", "_simd.py", "_utf8.py", "_word_hash.py", "_word_scan.py"} <= {
+        name for name, *_ in modules
+    }

@@ -356,6 +356,20 @@ def test_a_changed_threshold_redoes_only_what_follows(tmp_path: Path) -> None:
     }
 
 
+def test_other_contents_of_the_same_files_are_read_again(tmp_path: Path) -> None:
+    engine = Engine(str(tmp_path / "engine"), RunnerSettings())
+    chosen = DedupSettings(exact_url=False, fuzzy=False)
+
+    def removed(rows: list[Row], contents: str) -> dict[str, int]:
+        chunks = corpus.write_chunks(tmp_path / "in", rows)
+        return find_duplicates(chunks, chosen, engine, str(tmp_path / "work"), contents=contents).removed
+
+    rows = [alone(n, text_hash=5) for n in range(4)]
+    assert removed(rows, "first")["exact_text"] == 3
+    rows[3]["status"] = "rejected"
+    assert removed(rows, "second")["exact_text"] == 2
+
+
 # ---- settings
 
 
