@@ -314,6 +314,9 @@ def _rule(
             model.ValueCount(value=value, count=count, rejected=_rejects(rule, value))
             for value, count in sorted(summary.values.items(), key=lambda pair: (-pair[1], pair[0]))[:20]
         ]
+        if summary.missing:
+            rejected = rule.bound.missing == "reject"
+            values.append(model.ValueCount(value=None, count=summary.missing, rejected=rejected))
     return model.RuleReport(
         name=rule.name,
         stage=rule.stage,

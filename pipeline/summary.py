@@ -46,6 +46,7 @@ class RuleSummary(BaseModel):
     minimum: float | None = None
     maximum: float | None = None
     values: dict[str, int] = {}
+    missing: int = 0
     dropped: list[Candidate] = []
     kept: list[Candidate] = []
 
@@ -122,7 +123,7 @@ def _sum(values: pa.Array | None, where: np.ndarray) -> int:
 
 
 def _counts(values: pa.Array) -> dict[str, int]:
-    pairs = pc.value_counts(values).to_pylist()
+    pairs = pc.value_counts(values.drop_null()).to_pylist()
     return {str(pair["values"]): pair["counts"] for pair in sorted(pairs, key=lambda p: str(p["values"]))}
 
 
@@ -205,7 +206,7 @@ def _rule(
         distance = _distance(values, rule.bound)
     else:
         top = sorted(_counts(seen).items(), key=lambda pair: (-pair[1], pair[0]))[:TOP_VALUES]
-        summary.values, distance = dict(top), None
+        summary.values, summary.missing, distance = dict(top), seen.null_count, None
     summary.dropped = _lowest(chunk, ids, values, dropped, None, examples)
     summary.kept = _lowest(chunk, ids, values, np.flatnonzero(kept), distance, examples)
     return summary
@@ -287,6 +288,7 @@ def _add_rule(into: RuleSummary, more: RuleSummary, examples: int) -> None:
     into.reached += more.reached
     into.rejected += more.rejected
     into.failing += more.failing
+    into.missing += more.missing
     into.minimum = min((v for v in (into.minimum, more.minimum) if v is not None), default=None)
     into.maximum = max((v for v in (into.maximum, more.maximum) if v is not None), default=None)
     _add_counts(into.values, more.values)

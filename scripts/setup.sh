@@ -1,8 +1,9 @@
 #!/bin/sh
-# Makes the virtual environment given as $1 with the pinned requirements and this package in it.
+# Makes the virtual environment given as $1 with the pinned requirements of $2 and this package in it.
 # Uses uv where it is there, else Python's own venv and pip.
 set -eu
 venv=$1
+requirements=$2
 
 python=""
 for candidate in python3.11 python3.12 python3.13 python3; do
@@ -20,7 +21,7 @@ fi
 if command -v uv >/dev/null 2>&1; then
     echo "setting up $venv with uv"
     uv venv --quiet --allow-existing --seed --python "$python" "$venv"
-    uv pip sync --quiet --require-hashes --python "$venv/bin/python" requirements-dev.txt
+    uv pip sync --quiet --require-hashes --python "$venv/bin/python" "$requirements"
     uv pip install --quiet --no-deps --python "$venv/bin/python" -e .
     exit 0
 fi
@@ -39,5 +40,5 @@ if ! "$python" -c 'import ensurepip' 2>/dev/null; then
 fi
 echo "setting up $venv with pip (this takes some minutes)"
 "$python" -m venv "$venv"
-"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --use-pep517 --require-hashes -r requirements-dev.txt
+"$venv/bin/python" -m pip install --quiet --disable-pip-version-check --use-pep517 --require-hashes -r "$requirements"
 "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps -e .

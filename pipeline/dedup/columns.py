@@ -50,7 +50,8 @@ class Columns(BaseModel, frozen=True):
         out = np.empty((len(ordinals), self.width), np.uint32)
         for index, here, rows in self._located(ordinals):
             group = self.groups[index]
-            out[here] = open_array(group.path("signatures"), np.uint32, group.width)[rows]
+            # `clip`, as numpy would else copy `out` in case of an error; the rows are those of documents that exist.
+            np.take(open_array(group.path("signatures"), np.uint32, group.width), rows, 0, out[here], "clip")
         return out
 
     def similarity(self, first: U32, second: U32) -> F32:

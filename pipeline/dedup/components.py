@@ -28,6 +28,7 @@ from pipeline.dedup.arrays import (
     U64,
     Blocks,
     BlockWriter,
+    distinct,
     edge_batches,
     mixed,
     read_blocks,
@@ -315,16 +316,16 @@ def direct_edges(item: EdgeItem, shared: ComponentSettings) -> Blocks:
 
 def step_large(item: Partition, shared: ComponentSettings) -> Blocks:
     """Task: the large-star step of a partition of documents."""
-    edges, changes = large_star(np.unique(read_blocks(item.blocks, np.uint64)))
+    edges, changes = large_star(distinct(read_blocks(item.blocks, np.uint64)))
     with write_blocks(storage.join(shared.folder, f"large-{item.key}.bin")) as writer:
-        _add_by_first(writer, np.unique(edges), shared.partitions)
+        _add_by_first(writer, distinct(edges), shared.partitions)
     return Blocks(blocks=writer.blocks, counts={"changes": changes})
 
 
 def step_small(item: Partition, shared: ComponentSettings) -> Blocks:
     """Task: the small-star step of a partition of documents; the edges leave in both directions."""
-    edges, changes = small_star(np.unique(read_blocks(item.blocks, np.uint64)))
-    edges = np.unique(edges)
+    edges, changes = small_star(distinct(read_blocks(item.blocks, np.uint64)))
+    edges = distinct(edges)
     with write_blocks(storage.join(shared.folder, f"small-{item.key}.bin")) as writer:
         _add_by_first(writer, np.concatenate([edges, _turned(edges)]), shared.partitions)
     return Blocks(blocks=writer.blocks, counts={"changes": changes})
@@ -332,10 +333,10 @@ def step_small(item: Partition, shared: ComponentSettings) -> Blocks:
 
 def label_stars(item: Partition, shared: ComponentSettings) -> Blocks:
     """Task: the labels of the documents of converged stars, from the partition of the stars' centres."""
-    directed = np.unique(read_blocks(item.blocks, np.uint64))
+    directed = distinct(read_blocks(item.blocks, np.uint64))
     first, second = unpack(directed)
     rays = directed[first < second]
-    centres = np.unique(unpack(rays)[0]).astype(np.uint64)
+    centres = distinct(unpack(rays)[0]).astype(np.uint64)
     labels = np.sort(np.concatenate([rays, (centres << np.uint64(32)) | centres]))
     with write_blocks(storage.join(shared.folder, f"labels-{item.key}.bin")) as writer:
         writer.add(item.index, labels)

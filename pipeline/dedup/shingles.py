@@ -27,6 +27,7 @@ from pipeline.dedup.arrays import (
     U32,
     U64,
     Blocks,
+    distinct,
     edge_batches,
     open_array,
     read_blocks,
@@ -89,7 +90,7 @@ def write_candidates(item: EdgeItem, shared: CandidateSettings) -> Blocks:
     """Task: the documents of candidate edges, packed by their group."""
     with write_blocks(storage.join(shared.folder, f"nodes-{item.key}.bin")) as writer:
         for edges in edge_batches(item.blocks, shared.batch_bytes):
-            nodes = np.unique(np.concatenate(unpack(edges)))
+            nodes = distinct(np.concatenate(unpack(edges)))
             add_by_group(writer.add, nodes, nodes, shared.bases)
     return Blocks(blocks=writer.blocks)
 
@@ -97,7 +98,7 @@ def write_candidates(item: EdgeItem, shared: CandidateSettings) -> Blocks:
 def list_candidates(item: Partition, shared: CandidateSettings) -> Candidates:
     """Task: the candidate documents of a group, each once."""
     path = storage.join(shared.folder, f"candidates-{item.index:06d}.bin")
-    write_array(path, np.unique(read_blocks(item.blocks, np.uint32)))
+    write_array(path, distinct(read_blocks(item.blocks, np.uint32)))
     return Candidates(group=item.index, path=path)
 
 
@@ -145,16 +146,16 @@ class Shingles(BaseModel, frozen=True):
     def similarity(self, first: U32, second: U32) -> F32:
         """Jaccard similarity of the shingle sets of pairs; sets are read `batch_bytes` or so at a time."""
         out = np.empty(len(first), np.float32)
-        distinct, where = np.unique(np.concatenate([first, second]), return_inverse=True)
+        known, where = np.unique(np.concatenate([first, second]), return_inverse=True)
         left, right = where[: len(first)], where[len(first) :]
-        sizes = self._sizes(distinct)
+        sizes = self._sizes(known)
         read = np.cumsum(8 * (sizes[left] + sizes[right]))
         batches = read // self.batch_bytes
         cuts = np.flatnonzero(np.diff(batches)) + 1
         for pairs in np.split(np.arange(len(first)), cuts):
             nodes, at = np.unique(np.concatenate([left[pairs], right[pairs]]), return_inverse=True)
             offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes[nodes])])
-            sets = ShingleSets(offsets, self._hashes(distinct[nodes]))
+            sets = ShingleSets(offsets, self._hashes(known[nodes]))
             out[pairs] = sets.jaccard(at[: len(pairs)], at[len(pairs) :])
         return out
 

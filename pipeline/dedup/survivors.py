@@ -23,6 +23,7 @@ from pipeline.dedup.arrays import (
     F32,
     U32,
     U64,
+    distinct,
     open_array,
     read_blocks,
     unpack,
@@ -110,7 +111,7 @@ class Decided(BaseModel):
 
 def decide_clusters(item: Partition, shared: SurvivorSettings) -> Decided:
     """Task: the removals of a partition of labelled documents, packed by group."""
-    labels = np.unique(read_blocks(item.blocks, np.uint64))
+    labels = distinct(read_blocks(item.blocks, np.uint64))
     removed, sizes = choose(labels, shared)
     with write_blocks(storage.join(shared.folder, f"removed-{item.key}.bin")) as writer:
         add_by_group(writer.add, removed, removed["ordinal"].copy(), shared.columns.bases)
@@ -143,8 +144,8 @@ def choose(labels: U64, settings: SurvivorSettings) -> tuple[npt.NDArray[Any], d
     cluster = np.repeat(smallest, sizes)[goes]
     out["cluster_hi"], out["cluster_lo"] = documents["id_hi"][cluster], documents["id_lo"][cluster]
     out["similarity"] = _similarities(out, documents[goes], documents[best[goes]], settings)
-    distinct, counts = np.unique(sizes, return_counts=True)
-    return out, dict(zip(distinct.tolist(), counts.tolist(), strict=True))
+    each, counts = np.unique(sizes, return_counts=True)
+    return out, dict(zip(each.tolist(), counts.tolist(), strict=True))
 
 
 def _preference(label: U32, documents: Documents, levels: npt.NDArray[np.uint8], ordinal: U32) -> Any:

@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from pipeline import storage
 from pipeline.blocks import Partition
-from pipeline.dedup.arrays import Blocks, read_blocks, unpack, write_blocks
+from pipeline.dedup.arrays import Blocks, distinct, read_blocks, unpack, write_blocks
 from pipeline.dedup.columns import Columns
 from pipeline.dedup.components import contract
 from pipeline.dedup.shingles import Shingles
@@ -35,7 +35,7 @@ def verify_edges(item: Partition, shared: VerifySettings) -> Blocks:
     """Task: compare the documents of a partition's candidate edges; of the edges between those that are at
     least `threshold` alike, write a forest with the same connected components.
     """
-    edges = np.unique(read_blocks(item.blocks, np.uint64))
+    edges = distinct(read_blocks(item.blocks, np.uint64))
     held = edges
     if shared.similarities is not None:
         similarity = shared.similarities.similarity(*unpack(edges))

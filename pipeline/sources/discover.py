@@ -22,8 +22,9 @@ from pipeline import storage
 from pipeline.chunks import Format, Split
 from pipeline.errors import UserError
 from pipeline.sources import ReadSettings
+from pipeline.sources.members import open_archive
 from pipeline.sources.parquet import check_text_column, open_parquet, row_group_sizes
-from pipeline.sources.warc import open_archive
+from pipeline.sources.warc import record_per_member
 
 _SUFFIXES: dict[Format, tuple[str, ...]] = {
     "warc": (".warc", ".warc.gz", ".warc.zst"),
@@ -178,7 +179,7 @@ def _ranges(path: str, form: Format, config: SourceConfig, split_bytes: int) -> 
 def _divisible(path: str, form: Format) -> bool:
     with storage.open_read(path) as file:
         archive = open_archive(path, file)
-        return archive.compression == "plain" if form == "jsonl" else archive.record_per_member()
+        return archive.compression == "plain" if form == "jsonl" else record_per_member(archive)
 
 
 def _grouped(sizes: Sequence[int], limit: int) -> list[tuple[int, int]]:

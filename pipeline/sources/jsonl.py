@@ -31,7 +31,7 @@ from pipeline import storage
 from pipeline.chunks import Split, document_id
 from pipeline.errors import did_you_mean
 from pipeline.sources import ReadSettings, Row, Tally, content_id, failure, lies_at, whole_text
-from pipeline.sources.warc import Archive, DamagedError, ReadError, Window, open_archive
+from pipeline.sources.members import Archive, DamagedError, ReadError, Window, open_archive
 
 _BLOCK = 1 << 20
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"

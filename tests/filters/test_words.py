@@ -287,9 +287,7 @@ def test_lines_and_paragraphs(documents: list[str]) -> None:
         found = [
             raw[index.paragraph_starts[i] : index.paragraph_ends[i]].decode() for i in range(first, last)
         ]
-        assert [paragraph.replace("\r\n", "\n") for paragraph in found] == [
-            paragraph.replace("\r\n", "\n") for paragraph in reference_paragraphs(text)
-        ]
+        assert [paragraph.replace("\r\n", "\n") for paragraph in found] == reference_paragraphs(text)
 
 
 def reference_classes(word: str) -> int:
