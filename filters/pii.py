@@ -61,11 +61,17 @@ class PiiSettings(BaseModel, frozen=True, extra="forbid"):
     """
 
     email: Action = "replace"
+    """E-mail addresses: `replace` or `keep`."""
     phone: Action = "replace"
+    """Phone numbers: `replace` or `keep`."""
     ip: Action = "replace"
+    """Public IP addresses: `replace` or `keep`."""
     credit_card: Action = "replace"
+    """Payment card numbers (Luhn): `replace` or `keep`."""
     iban: Action = "replace"
+    """IBANs: `replace` or `keep`."""
     us_ssn: Action = "replace"
+    """US social security numbers: `replace` or `keep`."""
     regions: tuple[Region, ...] = ("US", "GB", "DE", "FR", "IL", "IN", "CA", "BR")
 
 

@@ -61,7 +61,9 @@ class SafetySettings(BaseModel, frozen=True, extra="forbid"):
 
     word_list: str | None = None
     window: int = Field(default=WINDOW, ge=1)
+    """Words of a window that the model scores."""
     threshold: float = Field(default=0.5, ge=0.0, le=1.0)
+    """Probability from which a window counts in `safety.toxic_share`."""
 
 
 def profanity(settings: SafetySettings | None = None) -> Measure:

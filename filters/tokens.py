@@ -2,8 +2,8 @@
 docs/quality.md).
 
 Gopher's and FineWeb's bounds were set on a word splitter that counts punctuation marks, cuts "well-known"
-into three and leaves "3.14" and "U.S." whole; with the words of `filters.words` one document in six would
-be judged otherwise. So these rules have tokens of their own, close to that splitter's (spaCy's English
+into three and leaves "3.14" and "U.S." whole; with the words of `filters.words` one document in five
+would be judged otherwise. So these rules have tokens of their own, close to that splitter's (spaCy's English
 rules as datatrove runs them) and found without it.
 
     tokens = index_tokens(index)

@@ -192,13 +192,19 @@ def _kind(folded: str) -> int:
 
 
 def _fold(character: str) -> str:
-    """Compatibility folding, or canonical where that would yield something that is no part of a word (½)."""
+    """Compatibility folding; canonical, or none, where that would not be one word any more (½, the kana ゟ)."""
     forms: tuple[_Form, ...] = ("NFKD", "NFD")
     for form in forms:
         folded = _until_stable(character, form)
-        if all(map(_is_word_character, folded)):
+        if _is_in_one_word(folded):
             return folded
     return character
+
+
+def _is_in_one_word(folded: str) -> bool:
+    ideographs = [part for part in folded if _is_word_character(part) and _kind(part) == CJK]
+    starters = [part for part in folded if not unicodedata.category(part).startswith("M")]
+    return all(map(_is_word_character, folded)) and (not ideographs or len(starters) == 1)
 
 
 def _until_stable(text: str, form: _Form) -> str:

@@ -38,7 +38,9 @@ class SourceSettings(BaseModel, frozen=True, extra="forbid"):
     """
 
     input: tuple[str, ...] = Field(min_length=1)
+    """Paths, globs, URLs that fsspec knows, or `@FILE` for a list of them."""
     format: Literal["auto", "warc", "jsonl", "parquet"] = "auto"
+    """What the files hold; `auto` tells it from their names."""
     snapshot: str | None = None
     columns: TextColumns = TextColumns()
 
@@ -52,14 +54,18 @@ class ReadingSettings(BaseModel, frozen=True, extra="forbid"):
 
     split_bytes: int = Field(default=32 << 20, ge=0)
     chunk_rows: int = Field(default=1000, ge=1)
+    """A chunk is closed at so many documents."""
     chunk_bytes: int = Field(default=32 << 20, ge=1)
+    """A chunk is closed before so many bytes of bodies."""
     max_bytes: int = Field(default=20 << 20, ge=1)
+    """A longer body is not loaded; `http.bytes` says how long it is, for a rule to reject."""
 
 
 class JobConfig(BaseModel, frozen=True, extra="forbid"):
     """Everything that decides the bytes of a run's output. Where it runs, and with how many workers, is not in here."""
 
     sources: dict[str, SourceSettings] = Field(default_factory=dict)
+    """Name -> source. `--input` stands for one source with the name of the job."""
     reading: ReadingSettings = ReadingSettings()
     extraction: ExtractionSettings | None = ExtractionSettings()
     language: LanguageSettings | None = LanguageSettings()
@@ -67,14 +73,18 @@ class JobConfig(BaseModel, frozen=True, extra="forbid"):
     pii: PiiSettings | None = PiiSettings()
     lines: LineSettings | None = LineSettings()
     quality: bool = True
+    """Whether the measures of Gopher, FineWeb and C4 are made."""
     repeated_lines: RepeatedLinesSettings | None = None
     minhash: MinHashSettings = MinHashSettings()
     dedup: DedupSettings | None = DedupSettings()
     decontamination: DecontaminationSettings = DecontaminationSettings()
     rules: dict[str, Bound] = Field(default_factory=dict)
+    """Column -> bound, applied in the order of the stages."""
     publish: PublishSettings = PublishSettings()
     keep_measures: bool = False
+    """Measure every document fully, also after it failed a rule, and keep the harvest in `work/`, so that other rules can be tried without the input."""
     failure_limit: float = Field(default=0.2, ge=0, le=1)
+    """Share of failed documents of a split, of at least a hundred, above which the run stops."""
 
     @model_validator(mode="after")
     def _bands_fit(self) -> JobConfig:

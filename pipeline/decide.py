@@ -311,16 +311,16 @@ def _decontaminate(item: ChunkItem, plan: DecidePlan, ledger: pa.Table) -> pa.Ta
 
 CONTAMINATED = pa.schema(
     [
-        ("row", pa.int64()),
-        ("benchmark", pa.string()),
-        ("item", pa.string()),
-        ("part", pa.string()),
-        ("n", pa.int32()),
-        ("words", pa.string()),
-        ("documents", pa.int64()),
+        ("row", pa.int64()),  # the row in the chunk; not published
+        ("benchmark", pa.string()),  # the benchmark's key
+        ("item", pa.string()),  # the item's id
+        ("part", pa.string()),  # the part of the item: prompt, choices, answer or passage
+        ("n", pa.int32()),  # words of the n-gram at fault
+        ("words", pa.string()),  # the n-gram, as the word rule folds it
+        ("documents", pa.int64()),  # documents of the corpus that hold it
     ]
 )
-"""A contaminated document: its row in the chunk, and the first n-gram at fault with the number of documents that hold it."""
+"""A contaminated document and the first n-gram at fault."""
 
 
 def contaminated_path(folder: str, key: str) -> str:

@@ -29,6 +29,7 @@ class ExtractionSettings(BaseModel, frozen=True, extra="forbid"):
     """
 
     extractor: Literal["trafilatura"] = "trafilatura"
+    """What finds the body."""
     comments: bool = True
     tables: bool = True
 

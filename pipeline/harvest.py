@@ -87,7 +87,10 @@ class ChunkCounts(BaseModel, frozen=True):
 
 
 class HarvestSplit(BaseModel, frozen=True):
-    """The item of the harvest: a split, and its weight for balancing."""
+    """The item of the harvest: a split, and its weight for balancing.
+
+    The files of the harvest are named after `key`: a split that is harvested again from another offset has another one.
+    """
 
     key: str
     split: Split
@@ -101,10 +104,10 @@ def harvest_split(item: HarvestSplit, plan: HarvestPlan) -> HarvestReceipt:
         UserError: when more than `failure_limit` of at least a hundred documents failed.
     """
     reader = SplitReader(item.split, plan.reading[item.split.source])
-    suspects = _Suspects(storage.join(plan.folder, "suspects", f"{item.split.key}.json"))
+    suspects = _Suspects(storage.join(plan.folder, "suspects", f"{item.key}.json"))
     chunks, rows, failed = [], 0, 0
     for chunk in reader:
-        path = storage.join(plan.folder, f"{chunk.key.name}.parquet")
+        path = storage.join(plan.folder, f"{item.key}-{chunk.key.index:05d}.parquet")
         counts = _finished(path)
         if counts is None:
             batch = harvest_chunk(chunk, plan, suspects)
@@ -398,6 +401,44 @@ def in_order(receipts: Sequence[HarvestReceipt]) -> list[HarvestedChunk]:
     return ordered
 
 
+def join_splits(
+    receipts: Sequence[HarvestReceipt], harvest: Callable[[list[HarvestSplit]], list[HarvestReceipt]]
+) -> list[HarvestReceipt]:
+    """Harvest again the splits that do not begin where the one before them ended, from there, until all meet.
+
+    A reader that starts in the middle of a file may take an archive inside the archive for the archive itself. The first
+    split of a shard begins at the beginning, so each end, in order along the shard, is where the next split must begin.
+    A round goes one gap further in every shard; there are at most as many rounds as splits. What does not meet even so
+    is left for `check_joined` to tell.
+    """
+    joined = list(receipts)
+    for _ in range(len(joined)):
+        items = _first_gaps(joined)
+        if not items:
+            break
+        mended = {receipt.split.key: receipt for receipt in harvest(items)}
+        joined = [mended.get(receipt.split.key, receipt) for receipt in joined]
+    return joined
+
+
+def _first_gaps(receipts: Sequence[HarvestReceipt]) -> list[HarvestSplit]:
+    """Of each shard the first split that does not meet the one before it, to be read from that one's end.
+
+    Where that end lies behind the split, nothing is left of it, and the next one is to be read from there too: a page
+    that covers many splits takes one round. Splits that have been read from there already, in vain, are left out.
+    """
+    items, gaps = [], dict[tuple[str, str], int]()
+    for before, after in _neighbours(receipts):
+        shard = (after.split.source, after.split.shard)
+        if before.end == after.first if shard not in gaps else before.split.stop > gaps[shard]:
+            continue
+        split = after.split.model_copy(update={"start": gaps.setdefault(shard, before.end)})
+        if split != after.split:
+            weight = max(0, split.stop - split.start)
+            items.append(HarvestSplit(key=f"{split.key}-from-{split.start}", split=split, weight=weight))
+    return items
+
+
 def check_joined(receipts: Sequence[HarvestReceipt]) -> None:
     """Prove that no record was left out or read twice: each split begins where the one before it ended.
 
@@ -408,7 +449,7 @@ def check_joined(receipts: Sequence[HarvestReceipt]) -> None:
         if before.end != after.first:
             raise UserError(
                 f"{after.split.path}: the part that ends at byte {before.end:,} and the part that begins at byte "
-                f"{after.first:,} do not meet, so records would be lost or read twice (an archive inside the archive?). "
+                f"{after.first:,} do not meet, so records would be lost or read twice. "
                 "Run again with `split_bytes: 0`, which reads every file as one part.",
                 1,
             )

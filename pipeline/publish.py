@@ -42,9 +42,9 @@ REJECTED_SCHEMA = pa.schema(
         ("record", pa.string()),
         ("stage", pa.string()),
         ("rule", pa.string()),
-        ("value", pa.float64()),
-        ("threshold", pa.string()),
-        ("detail", pa.string()),
+        ("value", pa.float64()),  # the measured value, where it is a number
+        ("threshold", pa.string()),  # the bound of the rule
+        ("detail", pa.string()),  # the measured value, the surviving copy, or the benchmark, as text
     ]
 )
 FAILED_SCHEMA = pa.schema(
@@ -53,8 +53,11 @@ FAILED_SCHEMA = pa.schema(
         ("source", pa.string()),
         ("url", pa.string()),
         ("record", pa.string()),
-        ("stage", pa.string()),
-        ("error", pa.string()),
+        (
+            "stage",
+            pa.string(),
+        ),  # the stage in which it failed; `read` where the record itself could not be read
+        ("error", pa.string()),  # the reason to count by: of the reader, or the type of the exception
         ("detail", pa.string()),
     ]
 )
@@ -67,7 +70,9 @@ class PublishSettings(BaseModel, frozen=True, extra="forbid"):
     """
 
     shard_bytes: int = 256 << 20
+    """Bytes of text in a shard of `documents/`, at most about."""
     compression_level: int = 6
+    """Level of zstd."""
 
 
 class PublishPlan(BaseModel, frozen=True, extra="forbid"):

@@ -33,6 +33,7 @@ from pipeline.harvest import (
     check_joined,
     harvest_split,
     in_order,
+    join_splits,
 )
 from pipeline.output import OutputFolder
 from pipeline.publish import PublishPlan, Written, publish
@@ -246,8 +247,12 @@ class _Run:
             HarvestSplit(key=split.key, split=split, weight=_weight(split)) for split in self.plan.splits
         ]
         receipts: list[HarvestReceipt] = self.engine.run("harvest", harvest_split, items, self.harvest_plan)
+        receipts = join_splits(receipts, self._harvest_again)
         check_joined(receipts)
         return receipts, in_order(receipts)
+
+    def _harvest_again(self, items: list[HarvestSplit]) -> list[HarvestReceipt]:
+        return self.engine.run("harvest.again", harvest_split, items, self.harvest_plan)
 
     def decide(self, chunks: list[HarvestedChunk]) -> list[Settled]:
         config, stages = self.plan.config, self.harvest_plan.stages
@@ -301,43 +306,49 @@ class _Run:
             for kind, count in receipt.records.items():
                 records[kind] = records.get(kind, 0) + count
         return {
-            "corpusmill": version(),
-            "job": self.plan.job,
-            "created": self.created,
+            "corpusmill": version(),  # the version of this package
+            "job": self.plan.job,  # the job's name
+            "created": self.created,  # when the run began, UTC
             "identity": self.plan.identity,
             "books": books(total),
             "funnel": funnel(self.plan, total),
-            "rules": {
+            "rules": {  # in the order in which they apply
                 rule.name: {
-                    "stage": rule.stage,
-                    "bound": rule.bound.text() if rule.bound else None,
+                    "stage": rule.stage,  # the stage that measures its column
+                    "bound": rule.bound.text()
+                    if rule.bound
+                    else None,  # none for decisions that bound no column
+                    # documents that were neither rejected nor failed before
                     "reached": total.rules[rule.name].reached if rule.name in total.rules else 0,
+                    # documents that failed this rule first
                     "rejected": total.rules[rule.name].rejected if rule.name in total.rules else 0,
                 }
                 for rule in report_rules(self.plan)
             },
-            "records": dict(sorted(records.items())),
+            "records": dict(sorted(records.items())),  # records read, by kind
             "bytes": {
-                "input": sum(item["bytes"] for item in self.plan.inputs),
-                "bodies": total.raw_bytes,
-                "extracted_text": total.extracted_bytes,
-                "published_text": total.published_bytes,
-                "documents": sum(file.bytes for file in documents),
+                "input": sum(item["bytes"] for item in self.plan.inputs),  # input files as stored
+                "bodies": total.raw_bytes,  # bodies of pages
+                "extracted_text": total.extracted_bytes,  # text behind extraction
+                "published_text": total.published_bytes,  # text of the published documents
+                "documents": sum(file.bytes for file in documents),  # files of `documents/` as stored
             },
-            "words": total.words,
-            "decontamination": self.contamination,
-            "repeated_lines": self.repeated_lines,
-            "languages": dict(sorted(total.languages.items())),
-            "outputs": [
+            "words": total.words,  # words of the published documents (`gopher.word_count`)
+            "decontamination": self.contamination,  # n-grams of the index and the threshold; null where it did not run
+            "repeated_lines": self.repeated_lines,  # different lines that were removed everywhere; null where not asked for
+            "languages": dict(sorted(total.languages.items())),  # published documents by language
+            "outputs": [  # files of `documents/`, `rejected/` and `failed/`
                 {**file.model_dump(), "path": os.path.relpath(file.path, self.plan.output)}
                 for file in [*documents, *ledgers]
             ],
             "cost": {
+                # of this command; an interrupted run's earlier time is not in it
                 "wall_seconds": round(time.perf_counter() - self.started, 3),
-                "cpu_seconds": round(sum(cost.cpu_seconds for cost in self.engine.costs), 3),
+                "cpu_seconds": round(sum(cost.cpu_seconds for cost in self.engine.costs), 3),  # of all tasks
+                # bytes of the largest worker process
                 "peak_rss": max((cost.peak_rss for cost in self.engine.costs), default=0),
-                "workers": self.engine.runner.workers,
-                "runner": self.engine.runner.runner,
+                "workers": self.engine.runner.workers,  # local worker processes
+                "runner": self.engine.runner.runner,  # where the tasks ran
                 "phases": [cost.model_dump() for cost in self.engine.costs],
             },
             "versions": versions(),

@@ -54,8 +54,11 @@ class MinHashSettings(BaseModel, frozen=True, extra="forbid"):
     """
 
     ngram: int = Field(default=5, ge=1, le=32)
+    """Words of a shingle."""
     permutations: int = Field(default=112, ge=8, le=1024)
+    """Values of a signature."""
     family: Literal["fss_v1", "affine_v1"] = "fss_v1"
+    """The family of hashes (docs/words.md)."""
 
 
 class LineSettings(BaseModel, frozen=True, extra="forbid"):

@@ -117,11 +117,13 @@ def view_of(array: npt.NDArray[Any]) -> memoryview:
 
 
 def distinct(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The distinct values, ascending. (`numpy.unique` goes through a hash table, which takes seven times as long.)"""
+    """The distinct values, ascending. `numpy.unique` (2.4) hashes before it sorts: for 6 million edges 7.5 s,
+    not .05 s.
+    """
     ordered = np.sort(values)
-    if len(ordered) == 0:
-        return ordered
-    return ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])]
+    first = np.ones(len(ordered), np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    return ordered[first]
 
 
 class BlockWriter:
@@ -144,6 +146,9 @@ class BlockWriter:
 
     def add_spread(self, hashes: U64, partitions: int, *columns: npt.NDArray[Any]) -> None:
         """Write parallel arrays, partitioned by hash; within a partition the order is kept."""
+        if partitions == 1:
+            self.add(0, *columns)
+            return
         order, starts = spread(hashes, partitions)
         for p in range(partitions):
             here = order[starts[p] : starts[p + 1]]
@@ -157,15 +162,16 @@ def write_blocks(path: str) -> Iterator[BlockWriter]:
         yield BlockWriter(path, file)
 
 
-def read_into(block: Block, out: memoryview, at: int = 0) -> None:
-    """Read `len(out)` bytes from position `at` of a block.
+def read_into(block: Block, *outs: memoryview, at: int = 0) -> None:
+    """Fill buffers, one after the other, from position `at` of a block.
 
     Raises:
         ValueError: where the file ends early.
     """
     with storage.open_read(block.path) as file:
         file.seek(block.offset + at)
-        _fill(file, out, block.path)
+        for out in outs:
+            _fill(file, out, block.path)
 
 
 def _fill(file: IO[bytes], out: memoryview, path: str) -> None:
@@ -195,7 +201,7 @@ def edge_batches(blocks: Sequence[Block], batch_bytes: int) -> Iterator[U64]:
     for block in blocks:
         for at in range(0, block.length, step):
             batch = np.empty(min(step, block.length - at) // 8, np.uint64)
-            read_into(block, view_of(batch), at)
+            read_into(block, view_of(batch), at=at)
             yield batch
 
 

@@ -49,10 +49,8 @@ def read_records(blocks: Sequence[Block]) -> tuple[U64, U32]:
     keys, ordinals = np.empty(sum(counts), np.uint64), np.empty(sum(counts), np.uint32)
     done = 0
     for block, count in zip(blocks, counts, strict=True):
-        data = np.empty(block.length, np.uint8)
-        read_into(block, view_of(data))
-        keys[done : done + count] = data[: 8 * count].view(np.uint64)
-        ordinals[done : done + count] = data[8 * count :].view(np.uint32)
+        here = slice(done, done + count)
+        read_into(block, view_of(keys[here]), view_of(ordinals[here]))
         done += count
     return keys, ordinals
 

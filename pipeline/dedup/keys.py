@@ -421,24 +421,33 @@ class BandSettings(BaseModel, frozen=True):
     chains: bool
 
 
+_SLICE = 8192
+"""Documents whose signatures are copied at a time: 3.7 MB, which stay in the cache until their keys are made."""
+
+
 def write_bands(item: BandGroup, shared: BandSettings) -> Blocks:
     """Task: the band keys of a group's documents, packed by partition: uint64 keys, then uint32 ordinals."""
-    from filters.minhash import band_keys
-
-    group = item.group
     rows = np.flatnonzero(open_array(item.levels, np.uint8) == 0)
-    keys = np.empty((0, shared.bands), np.uint64)
-    if len(rows):
-        signatures = open_array(group.path("signatures"), np.uint32, group.width)[rows]
-        scopes = open_array(group.path("documents"), DOCUMENT)["scope"][rows]
-        keys = scoped(
-            band_keys(signatures[:, : shared.bands * shared.rows], shared.bands, shared.rows), scopes
-        )
-    ordinals = open_array(group.path("ordinals"), np.uint32)[rows]
+    keys = _band_keys(item.group, rows, shared)
+    ordinals = open_array(item.group.path("ordinals"), np.uint32)[rows]
     packed_keys, packed_ordinals, starts = pack_records(keys, ordinals, shared.partitions)
     with write_blocks(storage.join(shared.folder, f"bands-{item.key}.bin")) as writer:
         for p in range(shared.partitions):
             here = slice(starts[p], starts[p + 1])
             writer.add(p, packed_keys[here], packed_ordinals[here])
-    counts = {"documents": len(rows), "records": keys.size}
-    return Blocks(blocks=writer.blocks, counts=counts)
+    return Blocks(blocks=writer.blocks, counts={"documents": len(rows), "records": keys.size})
+
+
+def _band_keys(group: GroupDocuments, rows: I64, settings: BandSettings) -> U64:
+    """The scoped keys of some documents of a group, a row each."""
+    from filters.minhash import band_keys
+
+    keys = np.empty((len(rows), settings.bands), np.uint64)
+    if len(rows) == 0:
+        return keys
+    signatures = open_array(group.path("signatures"), np.uint32, group.width)
+    scopes = open_array(group.path("documents"), DOCUMENT)["scope"][rows]
+    for start in range(0, len(rows), _SLICE):
+        here = slice(start, start + _SLICE)
+        keys[here] = scoped(band_keys(signatures[rows[here]], settings.bands, settings.rows), scopes[here])
+    return keys

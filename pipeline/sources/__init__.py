@@ -44,10 +44,15 @@ class TextColumns(BaseModel, frozen=True, extra="forbid"):
     """
 
     text: str = "text"
+    """The text; a source without it is an error."""
     id: str | None = "id"
+    """What identifies a document in its source."""
     url: str | None = "url"
+    """Its address."""
     date: str | None = "date"
+    """When it was published or captured, ISO 8601."""
     title: str | None = "title"
+    """Its title."""
 
 
 class ReadSettings(BaseModel, frozen=True, extra="forbid"):

@@ -53,6 +53,7 @@ ZSTD = b"\x28\xb5\x2f\xfd"
 
 _ZSTD_SKIPPABLE = re.compile(rb"[\x50-\x5f]\x2a\x4d\x18")
 _ZSTD_DICTIONARY = b"\x5d\x2a\x4d\x18"
+
 RECORD_START = re.compile(rb"WARC/\d+\.\d+[ \t]*\r?\n(?:WARC|Content)-[A-Za-z-]+[ \t]*:", re.I)
 """A version line and the beginning of the field behind it: how a record is recognised."""
 

@@ -7,7 +7,7 @@ here. A member belongs to the split in whose byte range it begins.
 be recognised, looked for from the byte after the damaged member's first: damage often hides the beginning
 of the next one. Within a member of many records, reading goes on at the next version line. The reasons:
 
-
+    input.empty              the file holds no bytes
     warc.garbage             bytes where a record should begin
     warc.bad_header          a record header without a type or a length, or cut by another record
     warc.header_too_large    a record header above 1 MiB
@@ -20,10 +20,7 @@ of the next one. Within a member of many records, reading goes on at the next ve
     http.header_too_large    an HTTP header above 1 MiB
     http.bad_encoding        a body that is not in the content coding it claims, and is no text either
 
-**Bodies.** Transfer and content codings (chunked, gzip, deflate, br, zstd) are undone; archives often keep
-the header of a coding that is already undone, so a body that is not in its coding, but could be text, is
-
-**Bodies.** Their codings are undone (`bodies.py`); `warc.truncated` is `decoding` where one breaks off.
+**Bodies.** Their codings are undone (`bodies.py`); where one breaks off, `warc.truncated` is `decoding`.
 A body above `max_bytes`, as stored or decoded, is not held: `raw` is null, and `http.bytes` is its length,
 or, where decoding was stopped (a decompression bomb), the length reached, which is above `max_bytes`. So a
 rule on `http.bytes` rejects both.

@@ -25,7 +25,7 @@ from pipeline.engine import RunnerSettings
 from pipeline.errors import UserError
 from pipeline.output import OutputFolder
 from tests.jobs.corpus import article, html, write_jsonl
-from tests.pipeline.sources import test_warc as warcs
+from tests.pipeline.sources import archives as warcs
 
 HERE = RunnerSettings(workers=0)
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n"
@@ -215,13 +215,19 @@ def test_kill_9_of_the_command(finished: Path, corpus: Path, tmp_path: Path) -> 
     assert contents(output) == contents(finished)
 
 
-def test_no_element_of_a_pipeline_is_large(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_element_of_a_pipeline_is_large(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What crosses Beam's boundaries are the items and results of tasks; all of them lie in files of `work`."""
     monkeypatch.setattr(OutputFolder, "_remove_work", lambda self, keep: None)
     monkeypatch.setattr(storage, "remove", lambda path: None)
     run(tmp_path / "out", corpus, **SMALL)
     results = list((tmp_path / "out" / "work" / "tasks").rglob("*.json"))
-    items = [line for path in (tmp_path / "out" / "work").rglob("*.items") for line in path.read_bytes().split(b"\n")]
+    items = [
+        line
+        for path in (tmp_path / "out" / "work").rglob("*.items")
+        for line in path.read_bytes().split(b"\n")
+    ]
     assert len(results) > 40
     assert len(items) > 40
     assert max(path.stat().st_size for path in results) < 1_000_000

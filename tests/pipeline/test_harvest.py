@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pyarrow as pa
@@ -19,10 +20,15 @@ from pipeline.harvest import (
     check_joined,
     harvest_chunk,
     harvest_split,
+    in_order,
+    join_splits,
+    rows_of,
 )
 from pipeline.rules import Bound
 from pipeline.sources import ReadSettings
+from pipeline.sources.discover import SourceConfig, plan_splits
 from pipeline.stages import Stage, StageSettings
+from tests.pipeline.sources.archives import WARCINFO, archive_in_archive, page
 
 NO_STAGES = StageSettings(
     extraction=None, language=None, safety=None, pii=None, lines=None, quality=False, dedup=None
@@ -206,3 +212,145 @@ def test_splits_must_join() -> None:
     check_joined([receipt(1, 10, 20), receipt(0, 0, 10)])
     with pytest.raises(UserError, match=r"/a\.warc.*do not meet.*split_bytes: 0"):
         check_joined([receipt(0, 0, 10), receipt(1, 12, 20)])
+
+
+# --- splits that do not meet -------------------------------------------------------------------------------------------
+
+
+def body(name: str) -> bytes:
+    """A page whose bytes do not compress, so that splits of some thousand bytes hold a few."""
+    return hashlib.shake_128(name.encode()).hexdigest(1000).encode()
+
+
+def pages(*names: str) -> list[bytes]:
+    return [page(name, body(name)) for name in names]
+
+
+def nested(folder: Path) -> Path:
+    """Two archives inside an archive, each above several splits, with pages before, between and after."""
+    inner = [pages(*(f"inner{half}{n}" for n in range(25))) for half in "ab"]
+    first = archive_in_archive([WARCINFO, *pages("a", "b", "c")], inner[0], pages("d", "e", "f", "g"))
+    second = archive_in_archive([], inner[1], pages("h", "i", "j"))
+    path = folder / "outer.warc.gz"
+    path.write_bytes(first + second)
+    return path
+
+
+class Harvester:
+    """Harvests the splits of a file in this process, and notes the rounds that mend them."""
+
+    def __init__(self, path: Path, split_bytes: int, folder: Path) -> None:
+        self.plan = plan_of(folder, reading={"web": ReadSettings(chunk_rows=3)}, rules={})
+        self.splits = plan_splits(SourceConfig(name="web", inputs=(str(path),)), split_bytes)
+        self.rounds: list[list[HarvestSplit]] = []
+
+    def first(self) -> list[HarvestReceipt]:
+        return [harvest_split(HarvestSplit(key=split.key, split=split), self.plan) for split in self.splits]
+
+    def again(self, items: list[HarvestSplit]) -> list[HarvestReceipt]:
+        self.rounds.append(items)
+        return [harvest_split(item, self.plan) for item in items]
+
+
+def documents(receipts: list[HarvestReceipt]) -> list[dict]:
+    columns = ["id", "url", "record", "http.bytes", "status"]
+    return [row for chunk in in_order(receipts) for row in rows_of(chunk, columns).to_pylist()]
+
+
+@pytest.fixture
+def web_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages without extraction: a stage that gives each its bytes as text."""
+    original = harvest.build_stages
+
+    def run(docs: pa.RecordBatch) -> pa.RecordBatch:
+        return with_columns(docs, {"text": docs["raw"].cast(pa.large_binary()).cast(pa.large_string())})
+
+    stage = Stage("text", (), run)
+    monkeypatch.setattr(harvest, "build_stages", lambda settings: [stage, *original(settings)])
+
+
+@pytest.mark.parametrize("split_bytes", [1000, 2500, 5000, 9000, 20_000])
+def test_an_archive_inside_an_archive_gives_the_documents_of_one_split(
+    tmp_path: Path, split_bytes: int
+) -> None:
+    path = nested(tmp_path)
+    whole = Harvester(path, 0, tmp_path / "whole").first()
+    harvester = Harvester(path, split_bytes, tmp_path / "split")
+    first = harvester.first()
+    with pytest.raises(UserError, match="do not meet"):
+        check_joined(first)
+    assert documents(first) != documents(whole)
+    joined = join_splits(first, harvester.again)
+    check_joined(joined)
+    assert documents(joined) == documents(whole)
+    assert [row["url"].rpartition("/")[2] for row in documents(whole)] == [
+        *"abc",
+        "archive",
+        *"defg",
+        "archive",
+        *"hij",
+    ]
+    assert sum(receipt.records["response"] for receipt in joined if receipt.records) == 12
+    assert [receipt.split.key for receipt in joined] == [split.key for split in harvester.splits]
+    # Each archive inside is one gap, however many splits it covers.
+    assert len(harvester.rounds) <= 2
+
+
+def test_splits_that_are_harvested_again_have_files_of_their_own(tmp_path: Path) -> None:
+    harvester = Harvester(nested(tmp_path), 5000, tmp_path / "harvest")
+    first = harvester.first()
+    before = {path: path.read_bytes() for path in (tmp_path / "harvest").glob("*.parquet")}
+    joined = join_splits(first, harvester.again)
+    assert {path: path.read_bytes() for path in before} == before
+    old = {chunk.path for receipt in first for chunk in receipt.chunks}
+    assert {Path(path) for path in old} == set(before)
+    mended = [receipt for receipt in joined if receipt not in first]
+    assert mended
+    for receipt in mended:
+        assert not old & {chunk.path for chunk in receipt.chunks}
+        assert all(f"-from-{receipt.split.start}-" in chunk.path for chunk in receipt.chunks)
+    keys = [chunk.key for chunk in in_order(joined)]
+    assert len(keys) == len(set(keys))
+    assert {key.rsplit("-", 1)[0] for key in keys} <= {split.key for split in harvester.splits}
+
+
+def test_joining_again_after_an_interruption_gives_the_same(tmp_path: Path) -> None:
+    harvester = Harvester(nested(tmp_path), 5000, tmp_path / "harvest")
+    joined = join_splits(harvester.first(), harvester.again)
+    files = {path: path.read_bytes() for path in (tmp_path / "harvest").glob("*.parquet")}
+    for path in sorted(files)[::2]:
+        path.unlink()
+    assert join_splits(harvester.first(), harvester.again) == joined
+    assert {path: path.read_bytes() for path in (tmp_path / "harvest").glob("*.parquet")} == files
+
+
+def no_harvest(items: list[HarvestSplit]) -> list[HarvestReceipt]:
+    raise AssertionError(items)
+
+
+def test_splits_that_meet_are_left_alone() -> None:
+    receipts = [receipt(1, 10, 20), receipt(0, 0, 10)]
+    assert join_splits(receipts, no_harvest) == receipts
+    assert join_splits([], no_harvest) == []
+
+
+def test_the_end_of_one_shard_says_nothing_about_another() -> None:
+    other = receipt(1, 12, 20)
+    other = other.model_copy(update={"split": other.split.model_copy(update={"shard": "b"})})
+    assert join_splits([receipt(0, 0, 10), other], no_harvest) == [receipt(0, 0, 10), other]
+
+
+def test_splits_that_never_meet_are_read_again_once_and_still_an_error() -> None:
+    rounds = []
+
+    def stubborn(items: list[HarvestSplit]) -> list[HarvestReceipt]:
+        rounds.append([item.key for item in items])
+        return [
+            HarvestReceipt(split=item.split, chunks=[], first=item.split.start + 1, end=99, records={})
+            for item in items
+        ]
+
+    joined = join_splits([receipt(0, 0, 10), receipt(1, 12, 20), receipt(2, 20, 30)], stubborn)
+    assert rounds == [["web-a.warc-00001-from-10", "web-a.warc-00002-from-10"]]
+    with pytest.raises(UserError, match="do not meet"):
+        check_joined(joined)
