@@ -331,6 +331,31 @@ def test_a_truncated_archive_fails_its_last_record_only(bad: Path) -> None:
     assert all(row["detail"] for row in rows)
 
 
+# --- an archive inside an archive ---------------------------------------------------------------------------------------
+
+
+def crawled(numbers: range, place: str) -> list[bytes]:
+    return [warcs.record(f"http://{place}.example.org/{n}", OK + html(article(n))) for n in numbers]
+
+
+def test_an_archive_inside_an_archive_gives_what_one_split_gives(tmp_path: Path) -> None:
+    path = tmp_path / "crawl.warc.gz"
+    first = [warcs.WARCINFO, *crawled(range(8), "outer")]
+    inner, last = crawled(range(100, 140), "inner"), crawled(range(8, 20), "outer")
+    path.write_bytes(warcs.archive_in_archive(first, inner, last))
+    whole, split = tmp_path / "whole", tmp_path / "split"
+    one = run(whole, path, reading={"split_bytes": 0})
+    many = run(split, path, reading={"split_bytes": 8_000, "chunk_rows": 5})
+    for folder in ("documents", "rejected", "failed"):
+        assert by_url(split, folder) == by_url(whole, folder)
+    ids = [ds.dataset(output / "documents").to_table()["id"].to_pylist() for output in (split, whole)]
+    assert ids[0] == ids[1]
+    assert (many["books"], many["records"]) == (one["books"], one["records"])
+    assert by_url(split, "documents").keys() >= {f"http://outer.example.org/{n}" for n in range(20)}
+    # The splits did not meet at first: else this would prove nothing.
+    assert "harvest.again" in {cost["phase"] for cost in many["cost"]["phases"]}
+
+
 # --- mistakes of the user: a message, an exit code, no traceback -------------------------------------------------------
 
 

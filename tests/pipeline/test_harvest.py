@@ -257,18 +257,6 @@ def documents(receipts: list[HarvestReceipt]) -> list[dict]:
     return [row for chunk in in_order(receipts) for row in rows_of(chunk, columns).to_pylist()]
 
 
-@pytest.fixture
-def web_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pages without extraction: a stage that gives each its bytes as text."""
-    original = harvest.build_stages
-
-    def run(docs: pa.RecordBatch) -> pa.RecordBatch:
-        return with_columns(docs, {"text": docs["raw"].cast(pa.large_binary()).cast(pa.large_string())})
-
-    stage = Stage("text", (), run)
-    monkeypatch.setattr(harvest, "build_stages", lambda settings: [stage, *original(settings)])
-
-
 @pytest.mark.parametrize("split_bytes", [1000, 2500, 5000, 9000, 20_000])
 def test_an_archive_inside_an_archive_gives_the_documents_of_one_split(
     tmp_path: Path, split_bytes: int
@@ -351,6 +339,6 @@ def test_splits_that_never_meet_are_read_again_once_and_still_an_error() -> None
         ]
 
     joined = join_splits([receipt(0, 0, 10), receipt(1, 12, 20), receipt(2, 20, 30)], stubborn)
-    assert rounds == [["web-a.warc-00001-from-10", "web-a.warc-00002-from-10"]]
+    assert rounds == [["web-a-00001-from-10", "web-a-00002-from-10"]]
     with pytest.raises(UserError, match="do not meet"):
         check_joined(joined)

@@ -42,15 +42,15 @@ def deflated(body: bytes, wbits: int) -> bytes:
 
 TEXT = "<p>A page, ünïcode and all</p>\n".encode() * 60
 CODED = [
-    ("gzip", gzip.compress(TEXT)),
-    ("X-GZip", gzip.compress(TEXT)),
-    ("gzip", gzip.compress(TEXT[:99]) + gzip.compress(TEXT[99:])),
-    ("gzip", gzip.compress(TEXT) + b"trailing bytes"),
+    ("gzip", gzip.compress(TEXT, mtime=0)),
+    ("X-GZip", gzip.compress(TEXT, mtime=0)),
+    ("gzip", gzip.compress(TEXT[:99], mtime=0) + gzip.compress(TEXT[99:], mtime=0)),
+    ("gzip", gzip.compress(TEXT, mtime=0) + b"trailing bytes"),
     ("deflate", deflated(TEXT, 15)),
     ("deflate", deflated(TEXT, -15)),
     ("br", brotli.compress(TEXT)),
     ("zstd", zstandard.compress(TEXT)),
-    ("gzip, br", brotli.compress(gzip.compress(TEXT))),
+    ("gzip, br", brotli.compress(gzip.compress(TEXT, mtime=0))),
     ("identity", TEXT),
     ("utf-8", TEXT),
 ]
