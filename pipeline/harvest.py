@@ -52,7 +52,8 @@ class HarvestPlan(BaseModel, frozen=True, extra="forbid"):
 
     `reading` has the settings of each source. `deferred` names the stages whose rules are applied in the decide phase,
     because a global decision (duplicates) comes before them in the recipe. `failure_limit` is the share of failed documents
-    of a split above which the run stops.
+    above which the run stops: at once where the first split of an input is as bad, else when all splits are read and joined
+    (a split that begins in the middle may have mistaken an archive inside the archive for it, and be read again).
     """
 
     folder: str
@@ -74,6 +75,7 @@ class HarvestReceipt(BaseModel, frozen=True):
     chunks: list[HarvestedChunk]
     first: int
     end: int
+    failed: int
     records: dict[str, int]
 
 
@@ -117,13 +119,8 @@ def harvest_split(item: HarvestSplit, plan: HarvestPlan) -> HarvestReceipt:
         )
         rows, failed = rows + counts.rows, failed + counts.failed
         progress.add(documents=counts.rows, bytes=counts.bytes)
-        if failed >= 100 and failed > plan.failure_limit * rows:
-            raise UserError(
-                f"{item.split.path}: {failed:,} of {rows:,} documents failed, more than the limit of "
-                f"{plan.failure_limit:.0%} (`failure_limit`). The errors are in {plan.folder}; "
-                "mend the input, or raise the limit.",
-                1,
-            )
+        if item.split.start == 0:
+            check_failures(item.split.path, failed, rows, plan)
     progress.add(tasks=1)
     suspects.close()
     return HarvestReceipt(
@@ -131,8 +128,23 @@ def harvest_split(item: HarvestSplit, plan: HarvestPlan) -> HarvestReceipt:
         chunks=chunks,
         first=reader.first_offset,
         end=reader.end_offset,
+        failed=failed,
         records=dict(sorted(reader.records.items())),
     )
+
+
+def check_failures(where: str, failed: int, rows: int, plan: HarvestPlan) -> None:
+    """Stop where too many documents failed.
+
+    Raises:
+        UserError: when more than `failure_limit` of the documents, and at least a hundred, failed.
+    """
+    if failed >= 100 and failed > plan.failure_limit * rows:
+        raise UserError(
+            f"{where}: {failed:,} of {rows:,} documents failed, more than the limit of {plan.failure_limit:.0%} "
+            f"(`failure_limit`). The errors are in {plan.folder}; mend the input, or raise the limit.",
+            1,
+        )
 
 
 def harvest_chunk(chunk: Chunk, plan: HarvestPlan, suspects: _Suspects | None = None) -> pa.RecordBatch:

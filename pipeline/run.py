@@ -30,6 +30,7 @@ from pipeline.harvest import (
     HarvestPlan,
     HarvestReceipt,
     HarvestSplit,
+    check_failures,
     check_joined,
     harvest_split,
     in_order,
@@ -249,7 +250,10 @@ class _Run:
         receipts: list[HarvestReceipt] = self.engine.run("harvest", harvest_split, items, self.harvest_plan)
         receipts = join_splits(receipts, self._harvest_again)
         check_joined(receipts)
-        return receipts, in_order(receipts)
+        chunks = in_order(receipts)
+        failed, rows = sum(each.failed for each in receipts), sum(chunk.rows for chunk in chunks)
+        check_failures("all inputs", failed, rows, self.harvest_plan)
+        return receipts, chunks
 
     def _harvest_again(self, items: list[HarvestSplit]) -> list[HarvestReceipt]:
         return self.engine.run("harvest.again", harvest_split, items, self.harvest_plan)

@@ -14,44 +14,54 @@ Rule = Literal["quality", "longest", "newest", "oldest"]
 class DedupSettings(BaseModel, frozen=True, extra="forbid"):
     """What counts as a duplicate, where duplicates are looked for, and which copy survives."""
 
-    # Copies that a hash finds; they go first, since they cost one record a document instead of one a band.
+    # Whether documents with one text are copies. Exact copies go first: they cost one record a document
+    # instead of one a band, and do not enter the fuzzy stage.
     exact_text: bool = True
+    # Whether documents with one URL (without scheme and fragment) are copies, where their texts differ.
     exact_url: bool = True
-    # Two captures of one URL with different texts: the newest is the page as its author left it.
+    # Which of the documents of one URL stands for them; the newest capture is the page as its author left it.
     exact_url_survivor: Rule = "newest"
 
+    # Whether near-duplicates are looked for, by MinHash signatures.
+    fuzzy: bool = True
     # 14 bands of 8 rows: FineWeb (Penedo et al. 2024, section 3.4). A pair at Jaccard .70/.75/.80/.85 becomes
     # a candidate with probability .565/.772/.924/.988 (1-(1-s^8)^14).
-    fuzzy: bool = True
     bands: int = Field(default=14, ge=1, le=256)
+    # Values of a signature in a band; bands x rows is what a signature needs at least.
     rows: int = Field(default=8, ge=1, le=64)
 
-    # How candidates are checked. FineWeb's transitive closure of unchecked candidates removed 758 documents
-    # in 12,000 that no partner at Jaccard .7 had; with signature estimates >= .75 it was 7 in 10,441
-    # (research/kernels.md, 3b). `exact` compares the documents' sets of shingles, at the price of reading the
-    # candidates' text again.
+    # How candidates are checked: by the share of equal values of their signatures, by their sets of shingles
+    # (reads the candidates' texts again), or not at all, as FineWeb does. Unchecked, 11 in 100 removed
+    # documents of a planted corpus have no partner at Jaccard .7; checked by signatures, 2 to 4 in 1,000; by
+    # shingles, none (docs/dedup.md).
     verify: Literal["signature", "exact", "none"] = "signature"
-    # .75 is where the bands' curve is steepest (a candidate more likely found than not from .67 on). At .80
-    # the noise of a 112-value estimate (standard error .038) loses four times as many true pairs as it does
-    # at .75 (kernels.md, 3b).
-    threshold: float = Field(default=0.75, gt=0.0, le=1.0)
-    # Words of a shingle, for `verify: exact`; must be what the signatures were made of (filters/minhash.py,
-    # FineWeb: 5).
+    # Smallest similarity of a candidate that holds. With signatures of 112 values .76 means 86 of them: the
+    # smallest number that keeps removed documents without a partner at Jaccard .7 below .5 % in
+    # docs/dedup.md's planted corpora (.18 to .37 %), and it connects 99.0 to 99.4 % of the pairs at .8 or
+    # more, of 99.6 to 99.7 % that are candidates.
+    threshold: float = Field(default=0.76, gt=0.0, le=1.0)
+    # Words of a shingle, for `verify: exact`; must be what the signatures were made of (filters/minhash.py:
+    # 5).
     shingle_words: int = Field(default=5, ge=1)
 
-    # The recipe deduplicates globally (AFM report, section 3.1.1). FineWeb found per-snapshot better for 96
-    # snapshots.
+    # Where duplicates are looked for. The recipe deduplicates globally (AFM report, section 3.1.1); FineWeb
+    # found each snapshot by itself better for 96 snapshots.
     scope: Literal["global", "snapshot", "source"] = "global"
+    # How many documents of a cluster survive.
     keep: int = Field(default=1, ge=1)
     # Clusters of fewer documents (exact copies counted) are left alone. 2: no cluster is.
     min_cluster_size: int = Field(default=2, ge=2)
     # Which documents of a cluster survive; by default the best by `quality_column` where one is named, else
     # the longest.
     survivor: Rule | None = None
+    # The measured column that says how good a document is: larger is better.
     quality_column: str | None = None
 
-    # Union-find in one task, star steps over the engine, or by what union-find would need in memory.
+    # How connected components are found: union-find in one task, star steps over the engine, or by what
+    # union-find needs.
     components: Literal["auto", "union_find", "stars"] = "auto"
+    # What union-find may take in memory before `auto` chooses star steps: 3/16 B a document, 8 B a document
+    # with an edge.
     union_find_bytes: int = Field(default=4 << 30, ge=1)
 
     # What the arrays of a reduce task may take, signatures that it reads apart (those are read in batches of

@@ -17,7 +17,9 @@ import pytest
 SHARED = Path(os.environ.get("CORPUSMILL_SHARED", Path(__file__).parents[2].parent / "shared"))
 PAGES = SHARED / "data" / "pages"
 
-pytestmark = pytest.mark.skipif(not PAGES.is_dir(), reason=f"the real pages are not at {PAGES} (CORPUSMILL_SHARED)")
+pytestmark = pytest.mark.skipif(
+    not PAGES.is_dir(), reason=f"the real pages are not at {PAGES} (CORPUSMILL_SHARED)"
+)
 
 
 def command(inputs: str, output: Path, workers: int) -> list[str]:

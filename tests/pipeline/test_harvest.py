@@ -205,7 +205,7 @@ def test_too_many_failures_stop_the_run(tmp_path: Path) -> None:
 
 def receipt(index: int, first: int, end: int) -> HarvestReceipt:
     split = Split(source="web", shard="a", path="/a.warc", format="warc", index=index, start=0, stop=0)
-    return HarvestReceipt(split=split, chunks=[], first=first, end=end, records={})
+    return HarvestReceipt(split=split, chunks=[], first=first, end=end, failed=0, records={})
 
 
 def test_splits_must_join() -> None:
@@ -326,6 +326,25 @@ def test_the_end_of_one_shard_says_nothing_about_another() -> None:
     other = receipt(1, 12, 20)
     other = other.model_copy(update={"split": other.split.model_copy(update={"shard": "b"})})
     assert join_splits([receipt(0, 0, 10), other], no_harvest) == [receipt(0, 0, 10), other]
+
+
+def test_a_round_mends_a_gap_in_every_shard() -> None:
+    def of(shard: str, index: int, first: int, end: int) -> HarvestReceipt:
+        made = receipt(index, first, end)
+        split = made.split.model_copy(update={"shard": shard, "start": first, "stop": end})
+        return made.model_copy(update={"split": split})
+
+    rounds = []
+
+    def meeting(items: list[HarvestSplit]) -> list[HarvestReceipt]:
+        rounds.append([item.key for item in items])
+        return [of(item.split.shard, item.split.index, item.split.start, item.split.stop) for item in items]
+
+    joined = join_splits(
+        [of("b", 1, 22, 30), of("a", 0, 0, 10), of("b", 0, 0, 20), of("a", 1, 12, 20)], meeting
+    )
+    assert rounds == [["web-a-00001-from-10", "web-b-00001-from-20"]]
+    check_joined(joined)
 
 
 def test_splits_that_never_meet_are_read_again_once_and_still_an_error() -> None:

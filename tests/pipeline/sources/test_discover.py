@@ -60,7 +60,9 @@ def test_lists_and_root(tmp_path: Path, compressed: bool) -> None:
     ]
 
 
-@pytest.mark.parametrize("content", [b"\x1f\x8b\x08 no gzip", gzip.compress(b"a" * 999, mtime=0)[:-9], b"\xff"])
+@pytest.mark.parametrize(
+    "content", [b"\x1f\x8b\x08 no gzip", gzip.compress(b"a" * 999, mtime=0)[:-9], b"\xff"]
+)
 def test_a_list_that_cannot_be_read_is_an_error(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "paths").write_bytes(content)
     with pytest.raises(UserError, match=r"the list .*paths cannot be read"):
