@@ -82,7 +82,8 @@ class JobConfig(BaseModel, frozen=True, extra="forbid"):
     """Column -> bound, applied in the order of the stages."""
     publish: PublishSettings = PublishSettings()
     keep_measures: bool = False
-    """Measure every document fully, also after it failed a rule, and keep the harvest in `work/`, so that other rules can be tried without the input."""
+    """Measure every document fully, also after it failed a rule, and keep the harvest in `work/`: other rules can then be
+    tried without the input."""
     failure_limit: float = Field(default=0.2, ge=0, le=1)
     """Share of failed documents of a split, of at least a hundred, above which the run stops."""
 

@@ -219,8 +219,8 @@ def test_no_element_of_a_pipeline_is_large(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What crosses Beam's boundaries are the items and results of tasks; all of them lie in files of `work`."""
-    monkeypatch.setattr(OutputFolder, "_remove_work", lambda self, keep: None)
-    monkeypatch.setattr(storage, "remove", lambda path: None)
+    monkeypatch.setattr(OutputFolder, "_remove_work", lambda *_: None)
+    monkeypatch.setattr(storage, "remove", lambda _: None)
     run(tmp_path / "out", corpus, **SMALL)
     results = list((tmp_path / "out" / "work" / "tasks").rglob("*.json"))
     items = [
