@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 import itertools
 import json
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 
@@ -69,6 +70,7 @@ class HarvestReceipt(BaseModel, frozen=True):
     """What a split became: its chunks in order, and what was read where.
 
     `first` and `end` are the offsets of the first record and behind the last: the splits of a shard must join.
+    `stage_seconds` are seconds of processor time by stage, for the chunks that this task made (not those it found made).
     """
 
     split: Split
@@ -77,6 +79,7 @@ class HarvestReceipt(BaseModel, frozen=True):
     end: int
     failed: int
     records: dict[str, int]
+    stage_seconds: dict[str, float] = {}
 
 
 class ChunkCounts(BaseModel, frozen=True):
@@ -108,12 +111,15 @@ def harvest_split(item: HarvestSplit, plan: HarvestPlan) -> HarvestReceipt:
     reader = SplitReader(item.split, plan.reading[item.split.source])
     suspects = _Suspects(storage.join(plan.folder, "suspects", f"{item.key}.json"))
     chunks, rows, failed = [], 0, 0
+    clock = _Clock()
     for chunk in reader:
+        clock.lap("read")
         path = storage.join(plan.folder, f"{item.key}-{chunk.key.index:05d}.parquet")
         counts = _finished(path)
         if counts is None:
-            batch = harvest_chunk(chunk, plan, suspects)
+            batch = harvest_chunk(chunk, plan, suspects, clock)
             counts = _write(path, batch, chunk)
+            clock.lap("write")
         chunks.append(
             HarvestedChunk(key=chunk.key.name, path=path, rows=counts.rows, text_bytes=counts.text_bytes)
         )
@@ -130,6 +136,7 @@ def harvest_split(item: HarvestSplit, plan: HarvestPlan) -> HarvestReceipt:
         end=reader.end_offset,
         failed=failed,
         records=dict(sorted(reader.records.items())),
+        stage_seconds=clock.seconds,
     )
 
 
@@ -147,7 +154,23 @@ def check_failures(where: str, failed: int, rows: int, plan: HarvestPlan) -> Non
         )
 
 
-def harvest_chunk(chunk: Chunk, plan: HarvestPlan, suspects: _Suspects | None = None) -> pa.RecordBatch:
+class _Clock:
+    """Processor time of this process by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.process_time()
+
+    def lap(self, stage: str) -> None:
+        """Count the time since the last lap for a stage."""
+        now = time.process_time()
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
+        self._last = now
+
+
+def harvest_chunk(
+    chunk: Chunk, plan: HarvestPlan, suspects: _Suspects | None = None, clock: _Clock | None = None
+) -> pa.RecordBatch:
     """All documents of a chunk with their measures and the ledger's columns."""
     stages, rules = _chain(plan.model_dump_json())
     ledger = _Ledger(chunk.batch, plan.keep_measures)
@@ -157,6 +180,8 @@ def harvest_chunk(chunk: Chunk, plan: HarvestPlan, suspects: _Suspects | None = 
         made, errors = _isolated(stage.run, docs, suspects if stage.name == "extract" else None)
         ledger.record(stage, made, errors)
         ledger.apply(stage, applied)
+        if clock is not None:
+            clock.lap(stage.name)
     return ledger.finish(_redactor(plan.stages))
 
 

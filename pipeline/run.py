@@ -306,9 +306,12 @@ class _Run:
         ledgers: Sequence[Written],
     ) -> dict[str, Any]:
         records: dict[str, int] = {}
+        seconds: dict[str, float] = {}
         for receipt in receipts:
             for kind, count in receipt.records.items():
                 records[kind] = records.get(kind, 0) + count
+            for stage, spent in receipt.stage_seconds.items():
+                seconds[stage] = seconds.get(stage, 0.0) + spent
         return {
             "corpusmill": version(),  # the version of this package
             "job": self.plan.job,  # the job's name
@@ -353,6 +356,8 @@ class _Run:
                 "peak_rss": max((cost.peak_rss for cost in self.engine.costs), default=0),
                 "workers": self.engine.runner.workers,  # local worker processes
                 "runner": self.engine.runner.runner,  # where the tasks ran
+                # seconds of processor time of the harvest's stages; a worker's first chunk loads models and kernels
+                "stages": {stage: round(spent, 3) for stage, spent in seconds.items()},
                 "phases": [cost.model_dump() for cost in self.engine.costs],
             },
             "versions": versions(),

@@ -31,14 +31,14 @@ class DedupSettings(BaseModel, frozen=True, extra="forbid"):
     rows: int = Field(default=8, ge=1, le=64)
 
     # How candidates are checked: by the share of equal values of their signatures, by their sets of shingles
-    # (reads the candidates' texts again), or not at all, as FineWeb does. Unchecked, 11 in 100 removed
-    # documents of a planted corpus have no partner at Jaccard .7; checked by signatures, 2 to 4 in 1,000; by
+    # (reads the candidates' texts again), or not at all, as FineWeb does. Unchecked, 9 in 100 removed
+    # documents of a planted corpus have no partner at Jaccard .7; checked by signatures, 2 or 3 in 1,000; by
     # shingles, none (docs/dedup.md).
     verify: Literal["signature", "exact", "none"] = "signature"
     # Smallest similarity of a candidate that holds. With signatures of 112 values .76 means 86 of them: the
-    # smallest number that keeps removed documents without a partner at Jaccard .7 below .5 % in
-    # docs/dedup.md's planted corpora (.18 to .37 %), and it connects 99.0 to 99.4 % of the pairs at .8 or
-    # more, of 99.6 to 99.7 % that are candidates.
+    # smallest number that keeps removed documents without a partner at Jaccard .7 well below .5 % (.17 to .29
+    # % in three planted corpora; .44 to .54 % at .75), and it connects 99.0 to 99.4 % of the pairs at .8 or
+    # more, of which 99.6 to 99.7 % are connected by unchecked candidates (docs/dedup.md).
     threshold: float = Field(default=0.76, gt=0.0, le=1.0)
     # Words of a shingle, for `verify: exact`; must be what the signatures were made of (filters/minhash.py:
     # 5).

@@ -1,27 +1,31 @@
 """What deduplication costs: grouping and components by size, Beam's shuffle packed and not, the whole phase.
 
-    python -m tests.bench.bench_grouping 1000000 10000000 100000000     # the kernels
-    python -m tests.bench.bench_grouping --beam 200000                  # packed blocks against elements
-    python -m tests.bench.bench_grouping --phase 1000000                # find_duplicates, files included
+    python -m tests.bench.bench_grouping 1000000 10000000 100000000     # the kernels python -m
+    tests.bench.bench_grouping --beam 200000                  # packed blocks against elements python -m
+    tests.bench.bench_grouping --phase 1000000                # find_duplicates, files included python -m
+    tests.bench.bench_grouping --quality 5 6 7                # what is removed rightly; the numbers are seeds
 
-Seconds are of the processor, in this one process. Each size runs in a process of its own, so that its peak memory is.
+Seconds are of the processor, in this one process. Each size runs in a process of its own, so that its peak
+memory is.
 
-Kernels: clusters have Zipf sizes (exponent 2.2, at most 2 million documents); a document keeps its cluster's key in a
-band with probability J^4, so that two of them share it with J^8, for J from .7 to 1. Keys are made band by band and
-partition by partition; timed is what the tasks do with them: `pack_records` (map), `candidate_edges` (reduce), `unite`
-and `flatten` (components). `--chains` adds the chains that verification wants, and joins them all.
+Kernels: clusters have Zipf sizes (exponent 2.2, at most 2 million documents); a document keeps its cluster's
+key in a band with probability J^4, so that two of them share it with J^8, for J from .7 to 1. Keys are made
+band by band and partition by partition; timed is what the tasks do with them: `pack_records` (map),
+`candidate_edges` (reduce), `unite` and `flatten` (components). `--chains` adds the chains that verification
+wants, and joins them all.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +35,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numba import njit
 
-from filters.minhash import band_keys
+from filters.minhash import band_keys, shingle_hashes, signatures
+from filters.words import index_words
 from pipeline.chunks import HarvestedChunk
 from pipeline.dedup.arrays import mix64, mixed, partitions_for, read_blocks, unpack, write_array
 from pipeline.dedup.components import flatten, unite
@@ -108,7 +113,8 @@ def kernels(documents: int, chains: bool) -> dict[str, Any]:
     del drawn
     parents = np.arange(documents, dtype=np.uint32)
     edges = 0
-    # As in the pipeline: partitions of a fixed size, whatever the number of documents; here they are made band by band.
+    # As in the pipeline: partitions of a fixed size, whatever the number of documents; here they are made
+    # band by band.
     partitions = partitions_for(documents, WORKING_BYTES, PARTITION_BYTES)
     for band in range(BANDS):
         pieces: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in range(partitions)]
@@ -178,9 +184,9 @@ class PerBand(beam.DoFn):
         self.path = path
 
     def process(self, block: tuple[int, int]) -> Iterator[tuple[int, int]]:
-        signatures = np.memmap(self.path, np.uint32, "r").reshape(-1, WIDTH)
+        stored = np.memmap(self.path, np.uint32, "r").reshape(-1, WIDTH)
         start, stop = block
-        keys = scoped(band_keys(signatures[start:stop], BANDS, ROWS), np.zeros(stop - start, np.uint64))
+        keys = scoped(band_keys(stored[start:stop], BANDS, ROWS), np.zeros(stop - start, np.uint64))
         for row, each in enumerate(keys.view(np.int64).tolist()):
             for key in each:
                 yield key, start + row
@@ -212,11 +218,11 @@ def per_band(folder: Path, documents: int) -> tuple[float, int]:
     return time.process_time() - start, int((folder / "count").read_text())
 
 
-def packed(folder: Path, signatures: np.ndarray) -> tuple[float, int]:
+def packed(folder: Path, sketches: np.ndarray) -> tuple[float, int]:
     """Seconds and edges of the same by packed blocks, over the engine (its files included)."""
     items = []
-    for index, start in enumerate(range(0, len(signatures), 1 << 18)):
-        here = signatures[start : start + (1 << 18)]
+    for index, start in enumerate(range(0, len(sketches), 1 << 18)):
+        here = sketches[start : start + (1 << 18)]
         group = GroupDocuments(
             key=f"group-{index:06d}",
             base=start,
@@ -234,7 +240,7 @@ def packed(folder: Path, signatures: np.ndarray) -> tuple[float, int]:
         folder=str(folder / "bands"),
         bands=BANDS,
         rows=ROWS,
-        partitions=partitions_for(len(signatures) * BANDS, WORKING_BYTES, PARTITION_BYTES),
+        partitions=partitions_for(len(sketches) * BANDS, WORKING_BYTES, PARTITION_BYTES),
         edge_partitions=1,
         chains=False,
     )
@@ -247,12 +253,12 @@ def packed(folder: Path, signatures: np.ndarray) -> tuple[float, int]:
 
 def shuffles(documents: int) -> dict[str, Any]:
     """Packed blocks against one element per band of a document, on Beam's in-process runner."""
-    signatures = planted_signatures(clusters(documents), 3)
+    sketches = planted_signatures(clusters(documents), 3)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        packed(folder / "warm", signatures[:1000])
-        seconds, edges = packed(folder / "packed", signatures)
-        write_array(str(folder / "signatures.bin"), signatures)
+        packed(folder / "warm", sketches[:1000])
+        seconds, edges = packed(folder / "packed", sketches)
+        write_array(str(folder / "signatures.bin"), sketches)
         naive, same = per_band(folder, documents)
     if same != edges:
         raise AssertionError(f"{edges} edges by blocks, {same} by elements")
@@ -326,17 +332,133 @@ def phase(documents: int) -> dict[str, Any]:
     }
 
 
+# ---- quality
+
+
+def edited(base: np.ndarray, random: np.random.Generator, draw: Callable[[int], np.ndarray]) -> np.ndarray:
+    """A copy with .2 to 30 % of its words replaced: scattered (at most 12 %), or in one block."""
+    rate = random.uniform(0.005, 0.3) if random.random() < 0.5 else random.uniform(0.002, 0.06)
+    copy = base.copy()
+    if random.random() < 0.5:
+        scattered = random.random(len(base)) < min(rate, 0.12)
+        copy[scattered] = draw(int(scattered.sum()))
+        return copy
+    length = int(len(base) * rate)
+    start = int(random.integers(0, len(base) - length + 1))
+    copy[start : start + length] = draw(length)
+    return copy
+
+
+def families(count: int, seed: int) -> tuple[list[np.ndarray], np.ndarray]:
+    """Documents as numbers of words (Zipf), of log-normal length, two in five with 0 to 7 copies; their
+    families.
+    """
+    random = np.random.default_rng(seed)
+    weights = 1 / np.arange(1, 20_001)
+    weights /= weights.sum()
+
+    def draw(words: int) -> np.ndarray:
+        return random.choice(20_000, words, p=weights)
+
+    documents, family = [], []
+    for number in range(count):
+        base = draw(int(np.clip(random.lognormal(5.9, 0.8), 60, 3000)))
+        copies = int(random.integers(0, 8)) if random.random() < 0.6 else 0
+        documents += [base, *(edited(base, random, draw) for _ in range(copies))]
+        family += [number] * (copies + 1)
+    order = random.permutation(len(documents))
+    return [documents[i] for i in order], np.array(family)[order]
+
+
+def quality(seed: int) -> list[dict[str, Any]]:
+    """Removed documents against the exact Jaccard similarities in a planted corpus, for several settings."""
+    documents, family = families(5000, seed)
+    vocabulary = np.array([f"w{i}" for i in range(20_000)])
+    texts = pa.array([" ".join(vocabulary[each]) for each in documents], pa.large_string())
+    words = index_words(texts)
+    order = np.argsort(family, kind="stable")
+    members = np.split(order, np.flatnonzero(np.diff(family[order])) + 1)
+    pairs = np.array([pair for each in members for pair in itertools.combinations(each.tolist(), 2)])
+    jaccard = shingle_hashes(words).jaccard(pairs[:, 0], pairs[:, 1])
+    partner = np.zeros(len(documents))
+    for side in (0, 1):
+        np.maximum.at(partner, pairs[:, side], jaccard)
+    numbers = np.arange(len(documents), dtype=np.uint64)
+    table = pa.table(
+        {
+            "id": format_ids(numbers * np.uint64(0), numbers),
+            "status": pa.repeat("kept", len(documents)),
+            "minhash": pa.array([each.tobytes() for each in signatures(words)], pa.binary(4 * WIDTH)),
+            "gopher.word_count": pa.array([len(each) for each in documents], pa.int32()),
+            "text": texts,
+        }
+    )
+    with tempfile.TemporaryDirectory() as name:
+        path = str(Path(name) / "chunk.parquet")
+        pq.write_table(table, path)
+        chunk = HarvestedChunk(key="chunk", path=path, rows=len(documents))
+        return [
+            {
+                "seed": seed,
+                "documents": len(documents),
+                **chosen,
+                **outcome(chunk, name, chosen, pairs, jaccard, partner),
+            }
+            for chosen in SETTINGS
+        ]
+
+
+SETTINGS: list[dict[str, Any]] = [
+    {"verify": "none"},
+    *({"verify": "signature", "threshold": each} for each in (0.7, 0.75, 0.76, 0.8)),
+    *({"verify": "exact", "threshold": each} for each in (0.75, 0.8)),
+]
+
+
+def outcome(
+    chunk: HarvestedChunk,
+    folder: str,
+    chosen: dict[str, Any],
+    pairs: np.ndarray,
+    jaccard: np.ndarray,
+    partner: np.ndarray,
+) -> dict[str, Any]:
+    """How many documents were removed, which share without a partner, and which share of the pairs is
+    connected.
+    """
+    settings = DedupSettings(exact_text=False, exact_url=False, **chosen)
+    engine = Engine(f"{folder}/engine", RunnerSettings())
+    found = find_duplicates([chunk], settings, engine, f"{folder}/work").removed_in(chunk)
+    label = np.arange(chunk.rows)
+    label[found["survivor"]] = found["cluster_lo"]
+    label[found["ordinal"]] = found["cluster_lo"]
+    alike = pairs[jaccard >= 0.8]
+    return {
+        "removed": len(found),
+        "connected_of_pairs_from_.8": round(float((label[alike[:, 0]] == label[alike[:, 1]]).mean()), 4),
+        **{
+            f"without_partner_from_{bound:g}": round(float((partner[found["ordinal"]] < bound).mean()), 4)
+            for bound in (0.8, 0.7, 0.5)
+        },
+    }
+
+
 def main() -> None:
     """Print a line of JSON per size."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("documents", type=int, nargs="+")
+    parser.add_argument("documents", type=int, nargs="+", help="numbers of documents, or seeds")
     parser.add_argument("--chains", action="store_true", help="chains beside stars, as before verification")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--beam", action="store_true", help="Beam's shuffle, packed and per band")
     what.add_argument("--phase", action="store_true", help="the whole of find_duplicates")
+    what.add_argument("--quality", action="store_true", help="what is removed of planted corpora")
     given = parser.parse_args()
+    if given.quality:
+        for row in itertools.chain.from_iterable(map(quality, given.documents)):
+            print(json.dumps(row), flush=True)
+        return
     if len(given.documents) == 1:
         (size,) = given.documents
         result = shuffles(size) if given.beam else phase(size) if given.phase else kernels(size, given.chains)

@@ -321,7 +321,7 @@ def test_over_the_engine_with_and_without_workers_and_again(tmp_path: Path) -> N
     chunks = planted(tmp_path)
     plain: Any = PlainEngine()
     expected = find_duplicates(chunks, DedupSettings(), plain, str(tmp_path / "plain"))
-    settings = DedupSettings(partition_bytes=8192, task_rows=60)
+    settings = DedupSettings(partition_bytes=40_000, task_rows=60)
     work = str(tmp_path / "work")
     with pool.using_pool(2):
         report = find_duplicates(chunks, settings, Engine(str(tmp_path / "engine"), RunnerSettings()), work)
