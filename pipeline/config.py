@@ -96,6 +96,11 @@ class JobConfig(BaseModel, frozen=True, extra="forbid"):
                     f"dedup: {self.dedup.bands} bands of {self.dedup.rows} rows need {needed} hashes, "
                     f"and minhash.permutations is {self.minhash.permutations}"
                 )
+            if self.dedup.verify == "exact" and self.dedup.shingle_words != self.minhash.ngram:
+                raise ValueError(
+                    f"dedup.shingle_words ({self.dedup.shingle_words}) must equal minhash.ngram ({self.minhash.ngram}), "
+                    "or candidates would be found by other shingles than they are compared by"
+                )
         return self
 
     def read_settings(self, source: str) -> ReadSettings:

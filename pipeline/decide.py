@@ -117,11 +117,10 @@ class Screened(BaseModel):
 def screen_chunk(item: ChunkItem, plan: DecidePlan) -> Screened:
     """Apply the rules that come before deduplication, for a harvest that has applied none (`keep_measures`)."""
     rules = [rule for rule in _rules(plan) if rule.stage not in plan.deferred]
-    names = [
-        name
-        for name in schema_of(item.chunk).names
-        if name not in ("text", "excerpt", "decontamination.hits")
-    ]
+    # Texts are read again only by exact verification, which compares the candidates' shingles.
+    exact = plan.stages.dedup is not None and plan.stages.dedup.verify == "exact"
+    hidden = ("excerpt", "decontamination.hits", "lines.hashes", *(() if exact else ("text",)))
+    names = [name for name in schema_of(item.chunk).names if name not in hidden]
     table = rows_of(item.chunk, names)
     ledger = _Decisions(table)
     ledger.apply(rules, table)

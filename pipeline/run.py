@@ -275,8 +275,14 @@ class _Run:
             from pipeline.dedup.phase import find_duplicates
 
             candidates = screen(chunks, plan, self.engine) if config.keep_measures else chunks
+            # The columns of the candidates depend on the harvest's folder and, where rules are applied afterwards, on those.
+            contents = json.dumps([self.harvest_plan.folder, plan.model_dump(mode="json")])
             self.duplicates = find_duplicates(
-                candidates, config.dedup, self.engine, storage.join(self.folder.work, "dedup")
+                candidates,
+                config.dedup,
+                self.engine,
+                storage.join(self.folder.work, "dedup"),
+                contents=contents,
             )
             plan = plan.model_copy(update={"removals": tuple(self.duplicates.removals)})
         return decide(chunks, plan, report_rules(self.plan), self.engine)

@@ -373,6 +373,7 @@ def command(*arguments: str) -> tuple[int, str]:
         ({"rules": {"language": {"min": 1}}}, "takes `in` or `not_in`"),
         ({"rules": {"language_score": {"min": 2, "max": 1}}}, "no document could pass"),
         ({"dedup": {"bands": 100, "rows": 60}}, "need 6000 hashes"),
+        ({"dedup": {"verify": "exact", "shingle_words": 4}}, "must equal minhash.ngram"),
     ],
 )
 def test_wrong_configuration(tmp_path: Path, settings: dict, expected: str) -> None:

@@ -358,7 +358,9 @@ def test_splits_that_never_meet_are_read_again_once_and_still_an_error() -> None
     def stubborn(items: list[HarvestSplit]) -> list[HarvestReceipt]:
         rounds.append([item.key for item in items])
         return [
-            HarvestReceipt(split=item.split, chunks=[], first=item.split.start + 1, end=99, failed=0, records={})
+            HarvestReceipt(
+                split=item.split, chunks=[], first=item.split.start + 1, end=99, failed=0, records={}
+            )
             for item in items
         ]
 

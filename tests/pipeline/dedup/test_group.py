@@ -35,7 +35,7 @@ def edges_of(keys: np.ndarray, ordinals: Sequence[int], chains: bool) -> list[tu
     return sorted(zip(*(side.tolist() for side in unpack(found)), strict=True))
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(
     st.lists(st.integers(0, 12), max_size=80),
     st.sampled_from([lambda x: x, lambda x: x << np.uint64(40), mixed]),
@@ -92,7 +92,7 @@ def test_records_must_be_in_order() -> None:
         group.candidate_edges(np.zeros(2, np.uint64), np.array([1, 0], np.uint32), True)
 
 
-@pytest.mark.parametrize("jaccard", [0.5, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9])
+@pytest.mark.parametrize("jaccard", [0.6, 0.7, 0.75, 0.8, 0.9])
 def test_recall_of_candidates_follows_the_curve_of_the_bands(jaccard: float) -> None:
     """14 bands of 8 rows find a pair with probability 1-(1-s^8)^14; here of 5,000 planted, within .02."""
     from filters.minhash import band_keys
