@@ -110,10 +110,11 @@ def summarise(
     if "language" in columns:
         summary.languages = _counts(columns["language"].filter(pa.array(kept)))
     places = positions(ledger, rules)
+    ids = np.array(columns["id"].to_pylist(), dtype=str)
     starts = {rule.stage: position for position, rule in reversed(list(enumerate(rules)))}
     for position, rule in enumerate(rules):
         summary.rules[rule.name] = _rule(
-            chunk, rule, (starts[rule.stage], position), places, kept, columns, examples
+            chunk, rule, (starts[rule.stage], position), places, kept, columns, ids, examples
         )
     return summary
 
@@ -183,12 +184,12 @@ def _rule(
     places: np.ndarray,
     kept: np.ndarray,
     columns: dict[str, pa.Array],
+    ids: np.ndarray,
     examples: int,
 ) -> RuleSummary:
     start, position = position_in
     reached = places >= position
     summary = RuleSummary(reached=int(reached.sum()), rejected=int((places == position).sum()))
-    ids = columns["id"]
     dropped = np.flatnonzero(places == position)
     if rule.bound is None:
         summary.failing = summary.rejected
@@ -233,20 +234,18 @@ def _distance(values: pa.Array, bound: Bound) -> np.ndarray:
 
 def _lowest(
     chunk: HarvestedChunk,
-    ids: pa.Array,
+    ids: np.ndarray,
     values: pa.Array | None,
     rows: np.ndarray,
     distance: np.ndarray | None,
     count: int,
 ) -> list[Candidate]:
     """The candidates that rank first: by distance where given, then by id (a hash: an unbiased sample)."""
-    named = [
-        (float(distance[row]) if distance is not None else 0.0, ids[int(row)].as_py(), int(row))
-        for row in rows
-    ]
+    near = distance[rows] if distance is not None else np.zeros(len(rows))
+    first = np.lexsort((rows, ids[rows], near))[:count]
     return [
-        Candidate(chunk=chunk.key, row=row, id=name, rank=rank, value=_plain(values, row))
-        for rank, name, row in sorted(named)[:count]
+        Candidate(chunk=chunk.key, row=row, id=str(ids[row]), rank=rank, value=_plain(values, row))
+        for row, rank in zip(rows[first].tolist(), near[first].tolist(), strict=True)
     ]
 
 
