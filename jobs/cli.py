@@ -81,6 +81,12 @@ def main() -> None:
 
 @main.command(context_settings=PASS_THROUGH)
 @run_options
+@click.option(
+    "--against",
+    multiple=True,
+    metavar="GLOB",
+    help="Shards of earlier runs (OUT/documents/*.parquet), not to be published again; may be repeated.",
+)
 @click.pass_context
 @reported
 def web(context: click.Context, **options: Any) -> None:
@@ -93,7 +99,12 @@ def web(context: click.Context, **options: Any) -> None:
         return
     overrides = {"keep_measures": True} if options["keep_measures"] else {}
     config = job.configure(
-        options["config"], options["inputs"], options["benchmarks"], options["benchmark_root"], overrides
+        options["config"],
+        options["inputs"],
+        options["benchmarks"],
+        options["benchmark_root"],
+        overrides,
+        options["against"],
     )
     finish(job.plan(config, required(options["output"], "--output")), context, options)
 

@@ -39,10 +39,13 @@ def show_duplicates(output: str, most: int, console: Console | None = None) -> N
         members = list(group)
         first = members[0]
         console.print(Text(f"{first['size']:,} documents", style="bold"))
-        console.print(Text(f"  kept  {first['surviving_id']}  {first['surviving_url'] or ''}"))
+        kept = f"in {first['surviving_run']}" if first["surviving_run"] else first["surviving_url"] or ""
+        console.print(Text(f"  kept  {first['surviving_id']}  {kept}"))
         for member in members[:MEMBERS]:
             similarity = "" if member["similarity"] is None else f"  similarity {member['similarity']:.2f}"
             console.print(Text(f"  {member['kind']}  {member['id']}  {member['url'] or ''}{similarity}"))
+            if member["surviving_run"]:
+                continue  # the text of an earlier run's document is not here
             console.print(Text("    ") + difference(member["surviving_text"], member["text"]))
         if len(members) > MEMBERS:
             console.print(

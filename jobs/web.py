@@ -24,6 +24,7 @@ def configure(
     benchmarks: str | None = None,
     benchmark_root: str | None = None,
     overrides: Mapping[str, Any] | None = None,
+    against: Sequence[str] = (),
 ) -> JobConfig:
     """The job's configuration: the packaged YAML, the user's over it, the command's options over both.
 
@@ -36,6 +37,8 @@ def configure(
     content = merged(*layers, overrides or {})
     if inputs:
         content["sources"] = {"web": {"input": [absolute(path) for path in inputs]}}
+    if against:
+        content["against"] = [absolute(path) for path in against]
     if benchmarks is not None:
         content["decontamination"] = {
             **(content.get("decontamination") or {}),

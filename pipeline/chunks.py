@@ -66,7 +66,8 @@ class HarvestedChunk(BaseModel, frozen=True):
     """A chunk as the harvest wrote it: a Parquet file with a row per document, rejected and failed ones included.
 
     `base` is the ordinal of its first row in the order of the run's inputs; a document's ordinal is `base + row`.
-    `text_bytes` counts the text of its kept documents.
+    `text_bytes` counts the text of its kept documents. `earlier` names the earlier run whose published shard this is; the
+    run's own chunks have none.
     """
 
     key: str
@@ -74,6 +75,7 @@ class HarvestedChunk(BaseModel, frozen=True):
     rows: int
     base: int = 0
     text_bytes: int = 0
+    earlier: str | None = None
 
 
 # What every source gives for a document. `raw` is the body of a web page before extraction; sources of text give `text`

@@ -77,6 +77,8 @@ class JobConfig(BaseModel, frozen=True, extra="forbid"):
     repeated_lines: RepeatedLinesSettings | None = None
     minhash: MinHashSettings = MinHashSettings()
     dedup: DedupSettings | None = DedupSettings()
+    against: tuple[str, ...] = ()
+    """Shards of earlier runs (`earlier/documents/*.parquet`; paths, globs, URLs): what they hold is not published again."""
     decontamination: DecontaminationSettings = DecontaminationSettings()
     rules: dict[str, Bound] = Field(default_factory=dict)
     """Column -> bound, applied in the order of the stages."""
@@ -89,6 +91,8 @@ class JobConfig(BaseModel, frozen=True, extra="forbid"):
 
     @model_validator(mode="after")
     def _bands_fit(self) -> JobConfig:
+        if self.against and self.dedup is None:
+            raise ValueError("against: earlier runs are compared by deduplication, which is turned off")
         if self.dedup is not None and self.dedup.fuzzy:
             needed = self.dedup.bands * self.dedup.rows
             if needed > self.minhash.permutations:

@@ -23,6 +23,7 @@ from pydantic import BaseModel
 from pipeline import storage
 from pipeline.blocks import Block, Partition
 from pipeline.chunks import HarvestedChunk
+from pipeline.dedup.earlier import EarlierRuns
 from pipeline.dedup.survivors import Removals, removed_in, table_of
 from pipeline.harvest import LEDGER, rows_of, schema_of
 from pipeline.rules import Bound, Rule, check_rules, first_failures, value_text
@@ -44,7 +45,9 @@ CONTAMINATION_RULE = "decontamination.item"
 
 
 class DecidePlan(BaseModel, frozen=True, extra="forbid"):
-    """All that a worker needs to decide a chunk. `removals` are deduplication's decisions, if it ran."""
+    """All that a worker needs to decide a chunk. `removals` are deduplication's decisions, if it ran; `earlier` says which
+    survivors are documents of earlier runs.
+    """
 
     folder: str
     stages: StageSettings
@@ -52,6 +55,7 @@ class DecidePlan(BaseModel, frozen=True, extra="forbid"):
     deferred: tuple[str, ...]
     keep_measures: bool = False
     removals: tuple[Removals, ...] | None = None
+    earlier: EarlierRuns = EarlierRuns()
     ngrams: int = 0
     threshold: int = 0
     examples: int = 10
@@ -101,7 +105,7 @@ def decide_chunk(item: ChunkItem, plan: DecidePlan) -> Decided:
     if plan.keep_measures:
         ledger.apply([rule for rule in rules if rule.stage not in plan.deferred], table)
     if plan.removals is not None:
-        ledger.remove_duplicates(plan.removals, item.chunk)
+        ledger.remove_duplicates(plan.removals, plan.earlier, item.chunk)
     ledger.apply([rule for rule in rules if rule.stage in plan.deferred], table)
     _write_ledger(ledger_path(plan.folder, item.key), ledger.table())
     blocks = _write_hits(item.key, plan, table, ledger.kept()) if plan.ngrams else []
@@ -169,17 +173,20 @@ class _Decisions:
         ):
             self.fields[name][row] = entry
 
-    def remove_duplicates(self, removals: Sequence[Removals], chunk: HarvestedChunk) -> None:
+    def remove_duplicates(
+        self, removals: Sequence[Removals], earlier: EarlierRuns, chunk: HarvestedChunk
+    ) -> None:
         removed = removed_in(removals, chunk)
         rows = (removed["ordinal"].astype(np.int64) - chunk.base).tolist()
-        for row, found in zip(rows, table_of(removed).to_pylist(), strict=True):
+        for row, found in zip(rows, table_of(removed, earlier).to_pylist(), strict=True):
             rule = DUPLICATE_RULES[found["kind"]]
+            published = f" in {found['surviving_run']}" if found["surviving_run"] else ""
             self.reject(
                 row,
                 "duplicates",
                 rule,
                 found["similarity"],
-                f"copy of {found['surviving_id']}",
+                f"copy of {found['surviving_id']}{published}",
                 "one of each",
             )
 

@@ -136,9 +136,16 @@ def published_columns(settings: StageSettings) -> list[Column]:
     return [*first, *READ_COLUMNS, *measured] if settings.extraction is not None else [*first, *measured]
 
 
-def _schema(columns: Sequence[Column]) -> pa.Schema:
+def _schema(columns: Sequence[Column], settings: StageSettings) -> pa.Schema:
+    # A later run compares its signatures with these (`--against`) only where they were made alike.
+    described = {"minhash": settings.minhash.described}
     return pa.schema(
-        [pa.field(column.name, column.type, metadata={"about": column.about}) for column in columns]
+        [
+            pa.field(
+                column.name, column.type, metadata={"about": column.about, **described.get(column.name, {})}
+            )
+            for column in columns
+        ]
     )
 
 
@@ -176,7 +183,7 @@ def plan_shards(
 
 def write_shard(item: Shard, plan: PublishPlan) -> Written:
     """Write one shard of `documents/`."""
-    schema = _schema(published_columns(plan.stages))
+    schema = _schema(published_columns(plan.stages), plan.stages)
     stored = schema
     if plan.repeated_lines is not None:
         schema = schema.append(pa.field(REMOVED.name, REMOVED.type, metadata={"about": REMOVED.about}))

@@ -177,6 +177,11 @@ class _Examples:
     def at(self, place: tuple[str, int], value: Any = None) -> model.Example:
         return self._found[place].model_copy(update={"value": value})
 
+    def survivor(self, member: dict[str, Any]) -> model.Example:
+        """What survives in the place of a removed document; one of an earlier run is not read."""
+        survivor = member["survivor"]
+        return survivor if isinstance(survivor, model.Example) else self.at(survivor)
+
     def all(self, candidates: Iterable[Candidate]) -> list[model.Example]:
         return [self.at((each.chunk, each.row), each.value) for each in candidates]
 
@@ -415,7 +420,7 @@ def _failures(
 def _largest_clusters(duplicates: Any, examples: _Examples) -> list[list[dict[str, Any]]]:
     """The removed documents of the largest clusters, with where they and their survivors lie."""
     from pipeline.dedup.arrays import open_array
-    from pipeline.dedup.survivors import REMOVED
+    from pipeline.dedup.survivors import REMOVED, table_of
 
     found: list[np.ndarray] = []
     for removals in duplicates.removals:
@@ -435,22 +440,33 @@ def _largest_clusters(duplicates: Any, examples: _Examples) -> list[list[dict[st
         )
     )
     clusters: dict[tuple[int, int], list[dict[str, Any]]] = {}
-    for row in table[order]:
+    for at in order:
+        row = table[at]
         key = (int(row["cluster_hi"]), int(row["cluster_lo"]))
         if key not in clusters and len(clusters) == CLUSTERS:
             break
         members = clusters.setdefault(key, [])
         if len(members) < CLUSTERS:
+            shown = table_of(table[at : at + 1], duplicates.earlier).to_pylist()[0]
+            run = shown["surviving_run"]
             members.append(
                 {
                     "size": int(row["cluster_size"]),
                     "kind": int(row["kind"]),
                     "similarity": float(row["similarity"]),
                     "place": examples.want_ordinal(int(row["ordinal"]), long=True),
-                    "survivor": examples.want_ordinal(int(row["survivor"]), long=True),
+                    "run": run,
+                    "survivor": examples.want_ordinal(int(row["survivor"]), long=True)
+                    if run is None
+                    else _published(shown["surviving_id"], run),
                 }
             )
     return list(clusters.values())
+
+
+def _published(identifier: str, run: str) -> model.Example:
+    """A document of an earlier run; its text is not read."""
+    return model.Example(id=identifier, title=f"{identifier} in {run}", text=f"Published earlier, in {run}.")
 
 
 CLUSTER_SCHEMA = pa.schema(
@@ -463,6 +479,7 @@ CLUSTER_SCHEMA = pa.schema(
         ("url", pa.string()),
         ("text", pa.string()),
         ("surviving_id", pa.string()),
+        ("surviving_run", pa.string()),  # the earlier run that published it; its text is not shown
         ("surviving_url", pa.string()),
         ("surviving_text", pa.string()),
     ]
@@ -476,7 +493,7 @@ def _write_clusters(folder: OutputFolder, clusters: list[list[dict[str, Any]]], 
     rows = []
     for number, members in enumerate(clusters):
         for member in members:
-            copy, survivor = examples.at(member["place"]), examples.at(member["survivor"])
+            copy, survivor = examples.at(member["place"]), examples.survivor(member)
             rows.append(
                 {
                     "cluster": number,
@@ -484,6 +501,7 @@ def _write_clusters(folder: OutputFolder, clusters: list[list[dict[str, Any]]], 
                     "kind": KINDS[member["kind"]],
                     "similarity": None if np.isnan(member["similarity"]) else member["similarity"],
                     **{name: getattr(copy, name) for name in ("id", "url", "text")},
+                    "surviving_run": member["run"],
                     **{f"surviving_{name}": getattr(survivor, name) for name in ("id", "url", "text")},
                 }
             )
@@ -511,7 +529,7 @@ def _duplicates(
             model.Cluster(
                 size=members[0]["size"],
                 kind=KINDS[members[0]["kind"]],
-                survivor=examples.at(members[0]["survivor"]),
+                survivor=examples.survivor(members[0]),
                 members=[
                     examples.at(
                         member["place"], None if np.isnan(member["similarity"]) else member["similarity"]

@@ -17,13 +17,14 @@ import platform
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline import pool, progress, storage
 from pipeline.chunks import HarvestedChunk, Split
 from pipeline.config import JobConfig
 from pipeline.decide import CONTAMINATION_RULE, DUPLICATE_RULES, DecidePlan, Settled, decide, screen
+from pipeline.dedup.earlier import EarlierFile, earlier_chunks, find_earlier
 from pipeline.engine import Engine, RunnerSettings
 from pipeline.errors import UserError
 from pipeline.harvest import (
@@ -61,6 +62,7 @@ class Plan:
     splits: list[Split]
     rules: list[Rule]
     inputs: list[dict[str, Any]]
+    against: list[EarlierFile] = field(default_factory=list)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -70,6 +72,7 @@ class Plan:
             "version": version(),
             "configuration": self.config.model_dump(mode="json", by_alias=True),
             "inputs": self.inputs,
+            "against": [{"path": each.path, **_state(each.path)} for each in self.against],
         }
 
 
@@ -112,7 +115,19 @@ def plan_run(job: str, config: JobConfig, output: str) -> Plan:
             config.reading.split_bytes,
         )
     ]
-    return Plan(job, config, output, splits, rules, _inputs(splits))
+    return Plan(job, config, output, splits, rules, _inputs(splits), _earlier(config, output))
+
+
+def _earlier(config: JobConfig, output: str) -> list[EarlierFile]:
+    """The published shards of earlier runs."""
+    if config.dedup is None:
+        return []
+    minhash = config.minhash
+    files = find_earlier(config.against, config.dedup, minhash.described, minhash.permutations)
+    for file in files:
+        if file.path.startswith(output.rstrip("/") + "/"):
+            raise UserError(f"against: {file.path} lies in this run's own output.")
+    return files
 
 
 def _inputs(splits: Sequence[Split]) -> list[dict[str, Any]]:
@@ -121,18 +136,17 @@ def _inputs(splits: Sequence[Split]) -> list[dict[str, Any]]:
     for split in splits:
         if split.path in found:
             continue
-        fs, inner = storage.file_system(split.path)
-        info = fs.info(inner)
-        changed = next(
-            (info[key] for key in ("ETag", "etag", "md5Hash", "mtime", "LastModified") if key in info), None
-        )
-        found[split.path] = {
-            "source": split.source,
-            "path": split.path,
-            "bytes": int(info["size"]),
-            "changed": str(changed),
-        }
+        found[split.path] = {"source": split.source, "path": split.path, **_state(split.path)}
     return [found[path] for path in sorted(found)]
+
+
+def _state(path: str) -> dict[str, Any]:
+    fs, inner = storage.file_system(path)
+    info = fs.info(inner)
+    changed = next(
+        (info[key] for key in ("ETag", "etag", "md5Hash", "mtime", "LastModified") if key in info), None
+    )
+    return {"bytes": int(info["size"]), "changed": str(changed)}
 
 
 def execute(
@@ -276,15 +290,19 @@ class _Run:
 
             candidates = screen(chunks, plan, self.engine) if config.keep_measures else chunks
             # The columns of the candidates depend on the harvest's folder and, where rules are applied afterwards, on those.
-            contents = json.dumps([self.harvest_plan.folder, plan.model_dump(mode="json")])
+            against = self.plan.identity["against"]
+            contents = json.dumps([self.harvest_plan.folder, plan.model_dump(mode="json"), against])
+            end = max((chunk.base + chunk.rows for chunk in chunks), default=0)
             self.duplicates = find_duplicates(
-                candidates,
+                [*candidates, *earlier_chunks(self.plan.against, end)],
                 config.dedup,
                 self.engine,
                 storage.join(self.folder.work, "dedup"),
                 contents=contents,
             )
-            plan = plan.model_copy(update={"removals": tuple(self.duplicates.removals)})
+            plan = plan.model_copy(
+                update={"removals": tuple(self.duplicates.removals), "earlier": self.duplicates.earlier}
+            )
         return decide(chunks, plan, report_rules(self.plan), self.engine)
 
     def find_repeated_lines(self, chunks: list[HarvestedChunk], settled: list[Settled]) -> str | None:

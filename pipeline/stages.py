@@ -60,6 +60,13 @@ class MinHashSettings(BaseModel, frozen=True, extra="forbid"):
     family: Literal["fss_v1", "affine_v1"] = "fss_v1"
     """The family of hashes (docs/words.md)."""
 
+    @property
+    def described(self) -> dict[str, str]:
+        """What two signatures must share to be compared, beside their length: metadata of the published column."""
+        from filters.words import WORD_RULE
+
+        return {"family": self.family, "ngram": str(self.ngram), "words": WORD_RULE}
+
 
 class LineSettings(BaseModel, frozen=True, extra="forbid"):
     """Which line edits are made before quality is measured; None leaves one out. FineWeb makes C4's, DCLM its own."""

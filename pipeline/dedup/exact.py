@@ -28,6 +28,7 @@ from pipeline.dedup.arrays import (
     write_array,
     write_blocks,
 )
+from pipeline.dedup.earlier import NOBODY
 from pipeline.dedup.keys import DOCUMENT, GroupDocuments
 
 RECORD = np.dtype(
@@ -59,12 +60,15 @@ class ExactGroup(BaseModel, frozen=True):
 
 
 class ExactSettings(BaseModel, frozen=True):
-    """What the exact tasks depend on. `bases` are the first ordinals of all groups."""
+    """What the exact tasks depend on. `bases` are the first ordinals of all groups, `earlier` is that of the documents
+    of earlier runs, which are nobody's copies.
+    """
 
     folder: str
     kind: Literal["text", "url"]
     partitions: int
     bases: tuple[int, ...]
+    earlier: int = NOBODY
 
 
 class Levels(BaseModel):
@@ -103,6 +107,7 @@ def find_copies(item: Partition, shared: ExactSettings) -> Blocks:
     copy.
     """
     edges = copies(read_blocks(item.blocks, RECORD))
+    edges = edges[unpack(edges)[1] < shared.earlier]
     with write_blocks(storage.join(shared.folder, f"copies-{item.key}.bin")) as writer:
         add_by_group(writer.add, edges, unpack(edges)[1], shared.bases)
     return Blocks(blocks=writer.blocks, counts={"copies": len(edges)})

@@ -38,6 +38,8 @@ def group_bands(item: Partition, shared: BandSettings) -> Blocks:
     """Task: the candidate edges of a partition of band keys, packed by a hash of their first document."""
     keys, ordinals = read_records(item.blocks)
     edges = candidate_edges(keys, ordinals, shared.chains)
+    # Of two documents of earlier runs neither can go; edges lead from the smaller ordinal, and theirs are the largest.
+    edges = edges[unpack(edges)[0] < shared.earlier]
     with write_blocks(storage.join(shared.folder, f"edges-{item.key}.bin")) as writer:
         writer.add_spread(mixed(unpack(edges)[0]), shared.edge_partitions, edges)
     return Blocks(blocks=writer.blocks, counts={"records": len(keys), "edges": len(edges)})

@@ -38,6 +38,7 @@ from pipeline.dedup.arrays import (
     write_array,
     write_blocks,
 )
+from pipeline.dedup.earlier import NOBODY, earlier_columns
 from pipeline.dedup.settings import Rule
 from pipeline.errors import UserError
 
@@ -93,7 +94,7 @@ class KeySettings(BaseModel, frozen=True):
 
 class GroupDocuments(BaseModel, frozen=True):
     """A group whose flat columns are written. `width` is the number of values of a signature, 0 where none
-    was read.
+    was read; `earlier` is how many of the documents an earlier run has published.
     """
 
     key: str
@@ -102,6 +103,7 @@ class GroupDocuments(BaseModel, frozen=True):
     folder: str
     documents: int
     width: int
+    earlier: int = 0
 
     def path(self, column: str) -> str:
         """The flat file of a column."""
@@ -144,13 +146,14 @@ def read_group(item: Group, shared: KeySettings) -> GroupDocuments:
     """Task: read the columns of a group's chunks and write those of the documents that take part.
 
     Documents take part when their `status` is "kept" and they have words (a signature, or a word count other
-    than 0).
+    than 0); those of earlier runs have no status.
 
     Raises:
         UserError: where a file misses a column that the settings need, or has another number of rows than
         announced.
     """
-    parts = [part for chunk in item.chunks if len((part := _read_chunk(chunk, shared))[0])]
+    read = [(chunk, _read_chunk(chunk, shared)) for chunk in item.chunks]
+    parts = [part for _, part in read if len(part[0])]
     widths = {part[2].shape[1] for part in parts}
     if len(widths) > 1:
         raise UserError(f"signatures of {sorted(widths)} values in {item.chunks[0].path} and its neighbours")
@@ -162,6 +165,7 @@ def read_group(item: Group, shared: KeySettings) -> GroupDocuments:
         folder=shared.folder,
         documents=sum(len(part[0]) for part in parts),
         width=width,
+        earlier=sum(len(part[0]) for chunk, part in read if chunk.earlier is not None),
     )
     write_array(result.path("ordinals"), *(part[0] for part in parts))
     write_array(result.path("documents"), *(part[1] for part in parts))
@@ -175,7 +179,7 @@ def _read_chunk(chunk: HarvestedChunk, settings: KeySettings) -> tuple[U32, npt.
     with storage.open_read(chunk.path) as file:
         parquet = pq.ParquetFile(file)
         present = set(parquet.schema_arrow.names)
-        needed = columns_read(settings)
+        needed = columns_read(settings, chunk.earlier is not None)
         if missing := sorted(needed - present):
             raise UserError(f"deduplication: {chunk.path} has no column {', '.join(missing)}")
         if not settings.fuzzy and _COUNT in present:
@@ -183,7 +187,9 @@ def _read_chunk(chunk: HarvestedChunk, settings: KeySettings) -> tuple[U32, npt.
         table = parquet.read(columns=sorted(needed)).combine_chunks()
     if table.num_rows != chunk.rows:
         raise UserError(f"deduplication: {chunk.path} has {table.num_rows} rows, {chunk.rows} were announced")
-    kept = pc.equal(table["status"].cast(pa.string()), "kept")
+    kept = pa.chunked_array([pa.array(np.ones(table.num_rows, np.bool_))])
+    if chunk.earlier is None:
+        kept = pc.equal(table["status"].cast(pa.string()), "kept")
     if settings.fuzzy:
         kept = pc.and_(kept, table["minhash"].is_valid())
     elif _COUNT in table.column_names:
@@ -191,11 +197,17 @@ def _read_chunk(chunk: HarvestedChunk, settings: KeySettings) -> tuple[U32, npt.
     rows = np.flatnonzero(np.asarray(pc.fill_null(kept, False)))
     table = table.take(pa.array(rows)).combine_chunks()
     signatures = _signatures(table) if settings.fuzzy else np.empty((len(rows), 0), np.uint32)
-    return (rows + chunk.base).astype(np.uint32), _documents(table, settings), signatures
+    return (
+        (rows + chunk.base).astype(np.uint32),
+        _documents(table, settings, chunk.earlier is not None),
+        signatures,
+    )
 
 
-def columns_read(settings: KeySettings) -> set[str]:
-    """The columns that the settings need of a harvested chunk."""
+def columns_read(settings: KeySettings, earlier: bool = False) -> set[str]:
+    """The columns that the settings need of a harvested chunk, or of an earlier run's shard."""
+    if earlier:
+        return earlier_columns(settings.scope, settings.text, settings.url, settings.fuzzy)
     needed = {"id", "status"}
     needed |= {"text_hash"} if settings.text else set()
     needed |= {"url_hash"} if settings.url else set()
@@ -210,7 +222,7 @@ def columns_read(settings: KeySettings) -> set[str]:
     return needed
 
 
-def _documents(table: pa.Table, settings: KeySettings) -> npt.NDArray[Any]:
+def _documents(table: pa.Table, settings: KeySettings, earlier: bool) -> npt.NDArray[Any]:
     out = np.zeros(table.num_rows, DOCUMENT)
     out["id_hi"], out["id_lo"] = parse_ids(_flat(table["id"]))
     if settings.scope != "global":
@@ -218,9 +230,12 @@ def _documents(table: pa.Table, settings: KeySettings) -> npt.NDArray[Any]:
     if settings.text:
         out["text_hi"], out["text_lo"] = _hash_halves(_flat(table["text_hash"]))
         out["has_text"] = np.asarray(table["text_hash"].is_valid())
-    out["rank"] = ranks(table, settings.rule, settings.quality_column)
     if settings.url:
         out["url"] = np.asarray(_flat(table["url_hash"]).cast(pa.uint64()).fill_null(0))
+    if earlier:
+        return out  # ranks 0, which no rule gives: what is published survives
+    out["rank"] = ranks(table, settings.rule, settings.quality_column)
+    if settings.url:
         out["url_rank"] = ranks(table, settings.url_rule, settings.quality_column)
     return out
 
@@ -411,7 +426,9 @@ class BandGroup(BaseModel, frozen=True):
 
 
 class BandSettings(BaseModel, frozen=True):
-    """What `write_bands` and `group_bands` depend on. `chains`: see `group.candidate_edges`."""
+    """What `write_bands` and `group_bands` depend on. `chains`: see `group.candidate_edges`; `earlier`: the first ordinal
+    of the documents of earlier runs.
+    """
 
     folder: str
     bands: int
@@ -419,6 +436,7 @@ class BandSettings(BaseModel, frozen=True):
     partitions: int
     edge_partitions: int
     chains: bool
+    earlier: int = NOBODY
 
 
 _SLICE = 8192

@@ -26,6 +26,7 @@ from pipeline.chunks import HarvestedChunk
 from pipeline.dedup import components, exact, group, keys, shingles, survivors, verify
 from pipeline.dedup.arrays import Blocks, partitions_for
 from pipeline.dedup.columns import Columns
+from pipeline.dedup.earlier import EarlierRuns, earlier_runs
 from pipeline.dedup.settings import DedupSettings
 from pipeline.dedup.shingles import Shingles
 from pipeline.errors import UserError
@@ -42,7 +43,11 @@ class DuplicateReport(BaseModel):
     """What deduplication found. `removals` and `table` lead to the documents; the rest are counts."""
 
     documents: int
-    """Documents that took part: kept so far, with words."""
+    """Documents of this run that took part: kept so far, with words."""
+    earlier_documents: int
+    """Documents of earlier runs that they were compared with."""
+    earlier: EarlierRuns
+    """Which ordinals are theirs; they are in none of the other counts but cluster sizes."""
     removed: dict[str, int]
     """Removed documents by kind: fuzzy, exact_url, exact_text."""
     clusters_by_size: dict[int, int]
@@ -75,7 +80,8 @@ def find_duplicates(
     done, nor on the number of partitions or workers.
 
     Args:
-        chunks: all chunks of the run; their rows' ordinals must not overlap.
+        chunks: all chunks of the run; their rows' ordinals must not overlap. Chunks of earlier runs
+            (`earlier.earlier_chunks`) lie behind the run's own: their documents always survive.
         settings: what counts as a duplicate and what is kept.
         engine: does the tasks.
         work: folder for flat columns, blocks, removals and `duplicates.parquet`, on a file system that all
@@ -110,6 +116,7 @@ class _Run:
     ) -> None:
         self.settings, self.engine, self.work = settings, engine, work
         self.groups = keys.group_chunks(chunks, settings.task_rows)
+        self.earlier = earlier_runs(chunks)
         self.lineage = _digest(contents, *self.groups)
         self.texts: list[Blocks] = []
         self.urls: list[Blocks] = []
@@ -153,7 +160,12 @@ class _Run:
     def find_copies(self) -> None:
         partitions = partitions_for(self.documents, exact.WORKING_BYTES, self.settings.partition_bytes)
         shared = self.shared(
-            exact.ExactSettings, "exact", kind="text", partitions=partitions, bases=self.bases
+            exact.ExactSettings,
+            "exact",
+            kind="text",
+            partitions=partitions,
+            bases=self.bases,
+            earlier=self.earlier.first,
         )
         if self.settings.exact_text:
             self.texts = self._copies("exact_text", shared)
@@ -188,6 +200,7 @@ class _Run:
             rows=settings.rows,
             partitions=partitions_for(records, group.WORKING_BYTES, settings.partition_bytes),
             chains=settings.verify != "none",
+            earlier=self.earlier.first,
             edge_partitions=partitions_for(records, verify.WORKING_BYTES, settings.partition_bytes),
         )
         items = [
@@ -284,6 +297,7 @@ class _Run:
             fuzzy=settings.fuzzy,
             keep=settings.keep,
             min_cluster_size=settings.min_cluster_size,
+            earlier=self.earlier.first,
         )
         items = components.forward_items([self.labels])
         decided = self.engine.shuffle(
@@ -291,7 +305,9 @@ class _Run:
         )
         removals, table = self._tables(decided)
         return DuplicateReport(
-            documents=self.documents,
+            documents=self.documents - sum(each.earlier for each in self.read_groups),
+            earlier_documents=sum(each.earlier for each in self.read_groups),
+            earlier=self.earlier,
             removed={kind: sum(each.kinds[kind] for each in decided) for kind in survivors.KINDS},
             clusters_by_size=_added(each.sizes for each in decided),
             candidates=_count(self.verified, "candidates"),
@@ -317,7 +333,9 @@ class _Run:
         )
         removals = sorted(found, key=lambda each: each.base)
         shared = survivors.TableSettings(
-            path=storage.join(order.folder, "duplicates.parquet"), inputs=self.lineage
+            path=storage.join(order.folder, "duplicates.parquet"),
+            inputs=self.lineage,
+            earlier=self.earlier,
         )
         item = survivors.TableItem(key="duplicates", removals=tuple(removals))
         (table,) = self.engine.run(f"{NAME}.table", survivors.write_table, [item], shared)

@@ -1,7 +1,8 @@
 """Room 5: components -> who survives, and the tables that say so.
 
 A cluster is a component of copies (by text, by URL) and verified near-duplicates. Clusters of fewer than
-`min_cluster_size` documents are left alone; of others the best `keep` survive. Order: documents that stand
+`min_cluster_size` documents are left alone; of others the best `keep` survive. Where an earlier run has
+published one of a cluster, none of this run's survives. Order: documents that stand
 for their exact copies before those copies, then the survivor rule, then the smaller id.
 """
 
@@ -31,6 +32,7 @@ from pipeline.dedup.arrays import (
     write_blocks,
 )
 from pipeline.dedup.columns import Columns
+from pipeline.dedup.earlier import NOBODY, EarlierRuns
 from pipeline.dedup.exact import SAME_TEXT, SAME_URL, UNIQUE, add_by_group
 from pipeline.dedup.keys import format_ids
 
@@ -61,6 +63,7 @@ TABLE = pa.schema(
     [
         pa.field("id", pa.string(), nullable=False),
         pa.field("surviving_id", pa.string(), nullable=False),
+        pa.field("surviving_run", pa.string()),
         pa.field("kind", pa.string(), nullable=False),
         pa.field("similarity", pa.float32()),
         pa.field("cluster", pa.string(), nullable=False),
@@ -78,7 +81,9 @@ Documents = npt.NDArray[Any]
 
 
 class SurvivorSettings(BaseModel, frozen=True):
-    """What the tasks of this room depend on. `inputs` names the step that the labels come from."""
+    """What the tasks of this room depend on. `inputs` names the step that the labels come from; documents from
+    ordinal `earlier` on are of earlier runs.
+    """
 
     folder: str
     inputs: str
@@ -86,6 +91,7 @@ class SurvivorSettings(BaseModel, frozen=True):
     fuzzy: bool
     keep: int
     min_cluster_size: int
+    earlier: int = NOBODY
 
 
 class Removals(BaseModel):
@@ -135,6 +141,9 @@ def choose(labels: U64, settings: SurvivorSettings) -> tuple[npt.NDArray[Any], d
     sizes = np.diff(np.r_[starts, len(label)])
     best, size = np.repeat(starts, sizes), np.repeat(sizes, sizes)
     goes = (np.arange(len(label)) - best >= settings.keep) & (size >= settings.min_cluster_size)
+    # A published document is nobody's copy and has the best rank: where there is one, it is the best.
+    goes |= ordinal[best] >= settings.earlier
+    goes &= ordinal < settings.earlier
     out = np.empty(int(goes.sum()), REMOVED)
     out["ordinal"], out["survivor"] = ordinal[goes], ordinal[best[goes]]
     out["kind"], out["cluster_size"] = levels[goes], size[goes]
@@ -211,10 +220,11 @@ class TableItem(BaseModel, frozen=True):
 
 
 class TableSettings(BaseModel, frozen=True):
-    """Where the cluster table goes."""
+    """Where the cluster table goes, and which documents are of earlier runs."""
 
     path: str
     inputs: str
+    earlier: EarlierRuns = EarlierRuns()
 
 
 class Table(BaseModel):
@@ -237,27 +247,30 @@ def write_table(item: TableItem, shared: TableSettings) -> Table:
             rows += group.documents
             # Row groups are cut by count, not by group of chunks: the file is the same however those were
             # cut.
-            pending = _write_full(writer, pending, at_least=_ROW_GROUP)
-        _write_full(writer, pending, at_least=1)
+            pending = _write_full(writer, pending, shared.earlier, at_least=_ROW_GROUP)
+        _write_full(writer, pending, shared.earlier, at_least=1)
     return Table(path=shared.path, rows=rows)
 
 
-def _write_full(writer: Any, pending: list[npt.NDArray[Any]], at_least: int) -> list[npt.NDArray[Any]]:
+def _write_full(
+    writer: Any, pending: list[npt.NDArray[Any]], earlier: EarlierRuns, at_least: int
+) -> list[npt.NDArray[Any]]:
     if sum(map(len, pending)) < at_least:
         return pending
     removed = np.concatenate(pending)
     while len(removed) >= at_least:
-        writer.write_table(table_of(removed[:_ROW_GROUP]), row_group_size=_ROW_GROUP)
+        writer.write_table(table_of(removed[:_ROW_GROUP], earlier), row_group_size=_ROW_GROUP)
         removed = removed[_ROW_GROUP:]
     return [removed]
 
 
-def table_of(removed: npt.NDArray[Any]) -> pa.Table:
-    """Removals as rows of the cluster table."""
+def table_of(removed: npt.NDArray[Any], earlier: EarlierRuns) -> pa.Table:
+    """Removals as rows of the cluster table; `surviving_run` is null where a document of this run survives."""
     kinds = pa.DictionaryArray.from_arrays(removed["kind"].astype(np.int8), list(KINDS)).cast(pa.string())
     columns = [
         format_ids(removed["id_hi"], removed["id_lo"]),
         format_ids(removed["survivor_hi"], removed["survivor_lo"]),
+        earlier.of(removed["survivor"].copy()),
         kinds,
         pa.array(removed["similarity"].copy(), from_pandas=True),
         format_ids(removed["cluster_hi"], removed["cluster_lo"]),
