@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -85,15 +84,3 @@ def print_outcome(outcome: Outcome) -> None:
     if total["read"] == 0:
         console.print("No document was found in the input.", style="yellow")
     console.print(f"report: {os.path.join(outcome.output, 'report.html')}", markup=False)
-
-
-def print_table(rows: list[dict[str, Any]]) -> None:
-    """Rows of equal keys as a plain table."""
-    console = _console()
-    if not rows:
-        console.print("(none)")
-        return
-    table = Table(*rows[0], box=None, pad_edge=False)
-    for row in rows:
-        table.add_row(*(str(value) for value in row.values()))
-    console.print(table)

@@ -290,7 +290,7 @@ def _decontaminate(item: ChunkItem, plan: DecidePlan, ledger: pa.Table) -> pa.Ta
 
     hits = rows_of(item.chunk, ["decontamination.hits"])["decontamination.hits"].combine_chunks()
     dirty, first, count = contaminated(hits, read_usage(plan.folder, plan.ngrams), plan.threshold)
-    decisions = _Decisions(ledger.append_column("excerpt", pa.nulls(ledger.num_rows, pa.string())))
+    decisions = _Decisions(ledger)
     kept = pc.equal(ledger["status"], "kept").to_numpy()
     index = NgramIndex.open(plan.stages.decontamination_index)  # type: ignore[arg-type]
     listed = []

@@ -137,6 +137,7 @@ class Engine:
         self.runner = runner
         self.costs: list[PhaseCost] = []
         self._display = display
+        self._started = time.perf_counter()
 
     def run(
         self, phase: str, task: Callable[..., Any], items: Sequence[BaseModel], shared: BaseModel
@@ -242,7 +243,7 @@ class Engine:
                 phase=phase,
                 tasks=len(done),
                 cpu_seconds=sum(each.cpu_seconds for each in done),
-                wall_seconds=time.perf_counter() - getattr(self, "_started", time.perf_counter()),
+                wall_seconds=time.perf_counter() - self._started,
                 peak_rss=max((each.peak_rss for each in done), default=0),
             )
         )

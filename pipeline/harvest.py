@@ -205,6 +205,7 @@ class _Ledger:
         self.rows = batch.num_rows
         self.keep_measures = keep_measures
         self.columns: dict[str, pa.Array] = {}
+        self.excerpts: dict[int, str | None] = {}
         self.status = np.full(self.rows, "kept", object)
         self.fields: dict[str, np.ndarray] = {
             name: np.full(self.rows, None, object)
@@ -263,7 +264,6 @@ class _Ledger:
 
     def _remember_text(self, rows: np.ndarray, docs: pa.RecordBatch) -> None:
         """Hold the beginning of rejected documents, for the report."""
-        self.excerpts: dict[int, str | None] = getattr(self, "excerpts", {})
         beginnings = pc.utf8_slice_codeunits(docs["text"], 0, 4 * EXCERPT).to_pylist()
         self.excerpts.update(zip(rows.tolist(), beginnings, strict=True))
 
@@ -290,7 +290,7 @@ class _Ledger:
         return pa.RecordBatch.from_arrays(list(columns.values()), names=list(columns))
 
     def _excerpts(self, redact: Callable[[list[str]], list[str]]) -> pa.Array:
-        held = {row: text for row, text in getattr(self, "excerpts", {}).items() if text}
+        held = {row: text for row, text in self.excerpts.items() if text}
         cut = [text[:EXCERPT] for text in redact(list(held.values()))]
         excerpts = dict(zip(held, cut, strict=True))
         return pa.array([excerpts.get(row) for row in range(self.rows)], pa.string())
