@@ -1,12 +1,13 @@
 """From benchmark files to the n-gram index.
 
-The rule `item` (docs/decontamination.md): a part of an item has one n, the words of its longest field but at
-most `max_words` (13). Every n-gram of that n inside one field counts, unless it is made only of single
-letters or digits. A part without a field of `min_words` (4) words is not matchable.
+The text of all fields becomes word codes, the places of that text a suffix array (`decontam._suffix`), and
+what is permitted a few bits in every row: docs/decontamination.md states the rules, and tests/decontam/
+reference.py does in plain Python.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,245 +16,298 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from decontam import kernels
-from decontam.benchmarks import Item, Registry, Source, load_registry, read_items
+from decontam import _suffix, kernels, layout
 from decontam.errors import BenchmarkError
-from decontam.kernels import I64, POWERS, U8, U32, U64, Flags
-from decontam.ngrams import Header, IndexedBenchmark, NgramIndex
-from decontam.settings import LONGEST_N, PARTS, DecontaminationSettings
-from filters.unicode_tables import CJK, character_table
-from filters.words import WordIndex, index_words, split_words
+from decontam.fields import FieldWords, cut_words, distinct_words, field_words
+from decontam.layout import I64, U8, U32, U64, Flags
+from decontam.ngrams import Header, IndexedBenchmark, NgramIndex, Template, as_batch, digest_of
+from decontam.registry import BenchmarkItems, Registry, Source, load_registry, read_benchmark
+from decontam.settings import SHORTEST_N, DecontaminationSettings
+from decontam.templates import TEMPLATE_ITEMS, TEMPLATE_SHARE, items_needed, most_frequent_runs
 
-_MOST_WORDS = 1 << 32  # places and ids are 32 bits wide
-_HANGUL = range(0xAC00, 0xD7A4)  # its syllables are composed of letters
+_MOST_ROWS = (1 << 32) // layout.IDS_PER_ROW
+"""Ids are 32 bits wide, and every row has ten."""
+_MOST_CODES = (1 << 32) - 1
+
+_BLOOM_BITS = 12
+"""The least bits of the filter for each 4-gram; the size is a power of two, so up to twice as many."""
+_LARGEST_BLOOM = 1 << 21
+"""Blocks of 8 bytes: 16 MB, what a share of the last cache holds (research/kernels.md, section 4)."""
+_FILLED = 0.8
+"""Of the table of 4-grams."""
 
 
 def build_index(settings: DecontaminationSettings) -> NgramIndex:
     """Reads the benchmarks that the settings name and indexes the n-grams of their items.
 
     Raises:
-        BenchmarkError: when the registry or a benchmark file is wrong or missing.
+        BenchmarkError: when the registry or a benchmark file is wrong or missing, or there is too much text.
     """
     registry = load_registry(settings)
-    builder = _Builder(settings)
+    builder = Builder(settings)
     for source in registry.sources:
-        items, sha256 = read_items(source, settings.parts)
-        builder.add(source, items, sha256)
+        builder.add(source, read_benchmark(source, settings.parts))
     return builder.finish(registry)
 
 
 @dataclass
-class _Fields:
-    """The texts of one benchmark's items. A unit is a part of an item; a unit's fields follow one another."""
+class _Text:
+    """The text of all benchmarks, variants too, and what its places and fields are."""
 
-    texts: list[str]
-    units: U32  # of each field
-    items: I64  # of each unit: the number of its item
-    parts: list[int]  # of each unit: the rank in PARTS
-
-    @classmethod
-    def of(cls, items: Sequence[Item]) -> _Fields:
-        texts: list[str] = []
-        units: list[int] = []
-        owners: list[tuple[int, int]] = []
-        for number, item in enumerate(items):
-            for part, text in item.fields:
-                owner = (number, PARTS.index(part))
-                if not owners or owners[-1] != owner:
-                    owners.append(owner)
-                units.append(len(owners) - 1)
-                texts.append(text.encode("utf-8", "replace").decode())  # JSON may hold lone surrogates
-        numbers = np.array([number for number, _ in owners], np.int64)
-        return cls(texts, np.array(units, np.uint32), numbers, [part for _, part in owners])
+    codes: U32
+    single: Flags  # for each place (a word or the end of a field): a single letter or digit
+    units: U32  # of each place
+    field_starts: I64
+    field_units: U32
+    field_is_variant: Flags
+    item_n: U8  # of each field: n under the rule `item`, 0 where its unit is too short
 
 
-@dataclass
-class _Occurrences:
-    """n-grams in the order of the text: n, hash, first word, unit."""
-
-    n: U8
-    values: U64
-    positions: U32
-    units: U32
-
-
-class _Builder:
-    """Takes the words and n-grams of one benchmark after another; `finish` sorts them into tables."""
+class Builder:
+    """Takes the words of one benchmark after another; `finish` sorts them into an index."""
 
     def __init__(self, settings: DecontaminationSettings) -> None:
         self._settings = settings
-        self._benchmarks: list[IndexedBenchmark] = []
-        self._spellings: dict[int, str] = {}
-        self._hashes: list[U64] = []
-        self._word_count = 0
-        self._unit_benchmarks: list[int] = []
+        self._sources: list[Source] = []
+        self._read: list[BenchmarkItems] = []
+        self._item_counts: list[int] = []
+        self._fields: list[FieldWords] = []
         self._unit_items: list[str] = []
-        self._unit_parts: list[int] = []
-        self._unit_starts: list[I64] = []
-        self._occurrences: list[_Occurrences] = []
+        self._places = 0
 
-    def add(self, source: Source, items: Sequence[Item], sha256: str) -> None:
-        """Adds the n-grams of a benchmark's items."""
-        fields = _Fields.of(items)
-        words = index_words(pa.array(fields.texts, pa.large_string()))
-        n_of_unit = self._choose_n(fields, words)
-        n, values, positions, units = kernels.ngrams_of_fields(
-            words.hashes, words.word_offsets, self._single_characters(words), fields.units, n_of_unit, POWERS
-        )
-        self._benchmarks.append(
-            IndexedBenchmark(
-                **source.benchmark.model_dump(include={"key", "family", "license", "language"}),
-                sha256=sha256,
-                items=len(items),
-                matchable=len(np.unique(fields.items[np.unique(units)])),
-                too_short=len(items) - len(np.unique(fields.items[n_of_unit > 0])),
-            )
-        )
-        positions += np.uint32(self._word_count)
-        units += np.uint32(len(self._unit_items))
-        self._occurrences.append(_Occurrences(n, values, positions, units))
-        self._add_units(items, fields, words)
-        self._hashes.append(words.hashes)
-        self._word_count += len(words.hashes)
-        if self._word_count >= _MOST_WORDS:
-            raise BenchmarkError(
-                "decontamination: the benchmarks have more than 2^32 words; index fewer at once."
-            )
+    def add(self, source: Source, read: BenchmarkItems) -> None:
+        """Adds the words of a benchmark's items.
+
+        Raises:
+            BenchmarkError: when there are more words than an index can hold.
+        """
+        fields = field_words(read.items)
+        self._sources.append(source)
+        self._read.append(dataclasses.replace(read, items=[]))
+        self._item_counts.append(len(read.items))
+        self._fields.append(fields)
+        self._unit_items.extend(read.items[number].id for number in fields.items)
+        self._places += fields.places
+        if self._places > _MOST_CODES - layout.PADDING:
+            raise _too_large(f"{self._places} words; 2^32 are what")
 
     def finish(self, registry: Registry) -> NgramIndex:
-        """The index of everything added."""
-        vocabulary, ranks = np.unique(_concatenate(self._hashes, np.uint64), return_inverse=True)
-        words: U32 = ranks.astype(np.uint32)
-        starts, hashes, positions, shared_by = self._distinct(words)
-        bucket_starts, bucket_bits, buckets = _buckets(starts, hashes)
-        arrays: dict[str, Any] = {
-            "starts": starts,
-            "hashes": hashes,
-            "positions": positions,
-            "bucket_starts": bucket_starts,
-            "bucket_bits": bucket_bits,
-            "buckets": buckets,
-            "prefixes": _prefix_filter(starts, positions, words, vocabulary),
-            "bloom": _bloom(hashes),
-            "words": words,
-            "vocabulary": vocabulary,
-            "shared_by": shared_by,
-            "spellings": [self._spellings[int(value)] for value in vocabulary],
-            "unit_benchmarks": np.array(self._unit_benchmarks, np.uint32),
-            "unit_items": self._unit_items,
-            "unit_parts": np.array(self._unit_parts, np.uint8),
-            "unit_starts": _concatenate(self._unit_starts, np.int64),
-        }
-        return NgramIndex(_as_batch(arrays, self._header(registry)))
+        """The index of everything added.
 
-    def _choose_n(self, fields: _Fields, words: WordIndex) -> I64:
-        """The n of each unit: the words of its longest field, at most `max_words`; 0 if too short."""
-        longest = np.zeros(len(fields.items), np.int64)
-        np.maximum.at(longest, fields.units, words.word_counts)
-        longest[longest < self._settings.min_words] = 0
-        return np.minimum(longest, self._settings.max_words)
-
-    def _single_characters(self, words: WordIndex) -> Flags:
-        """Which words are a single letter or digit; notes how words new to the index are spelt."""
-        distinct, first, ranks = np.unique(words.hashes, return_index=True, return_inverse=True)
-        single = np.zeros(len(distinct), np.bool_)
-        for rank, (value, word) in enumerate(zip(distinct.tolist(), first.tolist(), strict=True)):
-            spelling = self._spellings.get(value)
-            if spelling is None:
-                spelling = self._spellings[value] = split_words(words.text(word))[0]
-            single[rank] = _is_letter_or_digit(spelling)
-        return single[ranks]
-
-    def _add_units(self, items: Sequence[Item], fields: _Fields, words: WordIndex) -> None:
-        first_fields = np.flatnonzero(np.diff(fields.units.astype(np.int64), prepend=-1))
-        self._unit_starts.append(words.word_offsets[first_fields] + self._word_count)
-        self._unit_items.extend(items[number].id for number in fields.items)
-        self._unit_parts.extend(fields.parts)
-        self._unit_benchmarks.extend([len(self._benchmarks) - 1] * len(fields.items))
-
-    def _distinct(self, words: U32) -> tuple[I64, U64, U32, U32]:
-        """Where the n-grams of each n start, and every n-gram's hash, first place, and number of units."""
-        n = _concatenate([each.n for each in self._occurrences], np.uint8)
-        values = _concatenate([each.values for each in self._occurrences], np.uint64)
-        positions = _concatenate([each.positions for each in self._occurrences], np.uint32)
-        units = _concatenate([each.units for each in self._occurrences], np.uint32)
-        starts = np.zeros(LONGEST_N + 2, np.int64)
-        parts = []
-        for length in range(LONGEST_N + 1):
-            chosen = np.flatnonzero(n == length)
-            order = chosen[np.argsort(values[chosen], kind="stable")]
-            parts.append(
-                kernels.distinct_ngrams(values[order], positions[order], units[order], words, length)
-            )
-            starts[length + 1] = starts[length] + len(parts[-1][0])
-        hashes, places, shared_by = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-        return starts, hashes, places, shared_by
-
-    def _header(self, registry: Registry) -> Header:
-        return Header(
-            rule=self._settings.rule,
-            min_words=self._settings.min_words,
-            max_words=self._settings.max_words,
+        Raises:
+            BenchmarkError: when there are more n-grams than an index can hold.
+        """
+        text = self._text()
+        places, shared = _sorted_places(text.codes, text.field_starts)
+        single_runs = _suffix.runs_of(text.single)
+        template = self._template_words(text, places, shared, single_runs)
+        least, most = self._settings.min_words, self._settings.max_words
+        bits, states = _suffix.judge_places(
+            text.field_starts, text.item_n, single_runs, _suffix.runs_of(template), least, most
+        )
+        kept, bits = _suffix.keep_permitted(places, shared, bits)
+        if kept > _MOST_ROWS:
+            raise _too_large(f"{kept} places; {_MOST_ROWS} are what")
+        places, shared = places[:kept], shared[:kept]
+        _suffix.gather_bits(bits, shared)
+        arrays = _tables(text.codes, places, shared, bits)
+        arrays |= self._words(text) | self._origins(text, template)
+        sizes = np.diff(text.field_starts) - 1
+        header = Header(
+            min_words=least,
+            max_words=most,
             parts=self._settings.parts,
-            benchmarks=tuple(self._benchmarks),
+            template_share=TEMPLATE_SHARE,
+            template_items=TEMPLATE_ITEMS,
+            benchmarks=self._benchmarks(text, template, states),
             skipped=registry.skipped,
             missing=registry.missing,
+            words=int(sizes[~text.field_is_variant].sum()),
+            ngrams=int(np.bitwise_count(bits & np.uint32(layout.N_MASK)).sum(dtype=np.int64)),
+            item_ngrams=int(np.bitwise_count(bits >> np.uint32(layout.IDS_PER_ROW)).sum(dtype=np.int64)),
+            digest=digest_of(arrays),
+        )
+        return NgramIndex(as_batch(arrays, header))
+
+    # ---- the text
+
+    def _text(self) -> _Text:
+        codes = np.zeros(self._places + layout.PADDING, np.uint32)
+        single = np.zeros(len(codes), np.bool_)
+        starts, units, item_n = [np.zeros(1, np.int64)], [], []
+        place, unit_count = 0, 0
+        for fields in self._fields:
+            offsets = fields.words.word_offsets
+            kernels.stream_of(fields.words.hashes, offsets, codes[place:])
+            _suffix.spread_flags(fields.single, offsets, single[place:])
+            starts.append(offsets[1:] + np.arange(1, len(offsets)) + place)
+            units.append(fields.units + np.uint32(unit_count))
+            item_n.append(fields.item_n(self._settings.min_words, self._settings.max_words))
+            place, unit_count = place + fields.places, unit_count + len(fields.items)
+        field_starts, field_units = np.concatenate(starts), _joined(units, np.uint32)
+        units_of_places = np.zeros(len(codes), np.uint32)
+        units_of_places[: self._places] = np.repeat(field_units, np.diff(field_starts))
+        return _Text(
+            codes=codes,
+            single=single,
+            units=units_of_places,
+            field_starts=field_starts,
+            field_units=field_units,
+            field_is_variant=_joined([fields.is_variant for fields in self._fields], np.bool_),
+            item_n=_joined(item_n, np.uint8),
         )
 
+    def _template_words(self, text: _Text, places: U32, shared: U8, single_runs: U8) -> Flags:
+        """The template words of every benchmark (decontam.templates)."""
+        needed = items_needed(self._item_counts)
+        template = np.zeros(len(text.codes), np.bool_)
+        if len(needed) and len(places):
+            items, benchmarks = self._item_of_unit(), self._benchmark_of_unit()
+            held = _suffix.items_holding(shared, places, text.units, items, benchmarks, needed)
+            held &= single_runs[places] < SHORTEST_N
+            _suffix.mark_words(places[held], template)
+        return template
 
-def _is_letter_or_digit(spelling: str) -> bool:
-    """Whether a word is a single letter or digit; ideographs, kana and Hangul syllables are more."""
-    return len(spelling) == 1 and ord(spelling) not in _HANGUL and character_table().kind(spelling) != CJK
+    def _item_of_unit(self) -> U32:
+        firsts = np.cumsum([0, *self._item_counts])
+        parts = [fields.items + first for fields, first in zip(self._fields, firsts[:-1], strict=True)]
+        return np.concatenate([np.zeros(0, np.uint32), *parts]).astype(np.uint32)
+
+    def _benchmark_of_unit(self) -> U32:
+        counts = [len(fields.items) for fields in self._fields]
+        return np.repeat(np.arange(len(counts)), counts).astype(np.uint32)
+
+    # ---- what the header tells
+
+    def _benchmarks(self, text: _Text, template: Flags, states: U8) -> tuple[IndexedBenchmark, ...]:
+        """What became of the items of each benchmark."""
+        of_items = np.zeros(sum(self._item_counts), np.uint8)
+        np.maximum.at(of_items, self._item_of_unit()[text.field_units], states)
+        ends = np.cumsum(self._item_counts)
+        place, benchmarks = 0, []
+        for number, (source, fields) in enumerate(zip(self._sources, self._fields, strict=True)):
+            counts = np.bincount(
+                of_items[ends[number] - self._item_counts[number] : ends[number]], minlength=4
+            )
+            end = place + fields.places
+            benchmarks.append(
+                IndexedBenchmark(
+                    **source.benchmark.model_dump(include={"key", "family", "license", "language"}),
+                    sha256=self._read[number].sha256,
+                    columns=dict(self._read[number].columns),
+                    filtered=self._read[number].filtered,
+                    items=self._item_counts[number],
+                    words=int(fields.words.word_counts[~fields.is_variant].sum()),
+                    matchable=int(counts[_suffix.MATCHABLE]),
+                    too_short=int(counts[_suffix.TOO_SHORT]),
+                    only_template=int(counts[_suffix.ONLY_TEMPLATE]),
+                    template_words=int(np.count_nonzero(template[place:end])),
+                    templates=_templates(text, template, fields, place),
+                )
+            )
+            place = end
+        return tuple(benchmarks)
+
+    # ---- the arrays
+
+    def _words(self, text: _Text) -> dict[str, Any]:
+        """How the codes are spelt; the few words whose code another word has already are spelt by place."""
+        if not self._fields:
+            hashes, spellings = np.zeros(0, np.uint64), pa.array([], pa.large_string())
+        else:
+            hashes = np.concatenate([fields.words.hashes[fields.new_words] for fields in self._fields])
+            spellings = pa.concat_arrays([fields.spellings for fields in self._fields])
+        first, _ = distinct_words(hashes)
+        distinct = hashes[first]
+        codes = np.maximum(distinct >> np.uint64(32), 1).astype(np.uint32)
+        order = np.argsort(codes, kind="stable")
+        codes, distinct, first = codes[order], distinct[order], first[order]
+        is_other = np.zeros(len(codes), np.bool_)
+        is_other[1:] = codes[1:] == codes[:-1]
+        number_of = dict(zip(distinct[is_other].tolist(), first[is_other].tolist(), strict=True))
+        places, others = self._places_of(text, distinct[is_other])
+        exceptions = np.array([number_of[value] for value in others.tolist()], np.int64)
+        return {
+            "vocabulary": codes[~is_other],
+            "spellings": spellings.take(pa.array(first[~is_other])),
+            "exception_places": places,
+            "exception_spellings": spellings.take(pa.array(exceptions)),
+        }
+
+    def _places_of(self, text: _Text, wanted: U64) -> tuple[U32, U64]:
+        """Where in the text the words with these few hashes are, and which."""
+        if not len(wanted):
+            return np.zeros(0, np.uint32), wanted
+        hashes = np.concatenate([fields.words.hashes for fields in self._fields])
+        numbers = _suffix.numbers_of(hashes, wanted)
+        return np.flatnonzero(text.codes)[numbers].astype(np.uint32), hashes[numbers]
+
+    def _origins(self, text: _Text, template: Flags) -> dict[str, Any]:
+        return {
+            "field_starts": text.field_starts.astype(np.uint32),
+            "field_units": text.field_units,
+            "field_variants": text.field_is_variant.astype(np.uint8),
+            "template": np.packbits(template, bitorder="little"),
+            "benchmark_units": np.cumsum([0, *(len(fields.items) for fields in self._fields)]),
+            "unit_items": _short_strings(self._unit_items),
+            "unit_parts": _joined([fields.parts for fields in self._fields], np.uint8),
+        }
 
 
-def _buckets(starts: I64, hashes: U64) -> tuple[I64, U64, U32]:
-    """For each n, the first id of every value of the leading bits: one or two n-grams to a bucket."""
-    bucket_starts = np.zeros(LONGEST_N + 2, np.int64)
-    bucket_bits = np.zeros(LONGEST_N + 1, np.uint64)
-    parts = [np.zeros(0, np.uint32)]
-    for n in range(LONGEST_N + 1):
-        first, last = int(starts[n]), int(starts[n + 1])
-        ids = np.zeros(0, np.uint32)
-        if last > first:
-            bits = max(1, (last - first).bit_length() - 1)
-            bounds = np.arange(1 << bits, dtype=np.uint64) << np.uint64(64 - bits)
-            ids = np.append(first + np.searchsorted(hashes[first:last], bounds), last).astype(np.uint32)
-            bucket_bits[n] = bits
-        bucket_starts[n + 1] = bucket_starts[n] + len(ids)
-        parts.append(ids)
-    return bucket_starts, bucket_bits, np.concatenate(parts)
+def _sorted_places(codes: U32, field_starts: I64) -> tuple[U32, U8]:
+    """The suffix array, and how many words each row shares with the row before."""
+    places = _suffix.places_of_fields(field_starts)
+    keys = np.empty(len(codes) - layout.PADDING, np.uint64)
+    kernels.write_gram_hashes(_address(codes), np.uint64(len(keys)), _address(keys))
+    keys = keys[places]
+    keys &= np.uint64(0xFFFFFFFF00000000)
+    keys |= places
+    keys.sort()
+    places, heads = keys.astype(np.uint32), (keys >> np.uint64(32)).astype(np.uint32)
+    _suffix.sort_groups(heads, places, codes)
+    return places, _suffix.shared_words(heads, places, codes)
 
 
-def _bloom(values: U64) -> U64:
-    bloom = _empty_filter(len(values))
-    kernels.fill_bloom(bloom, values)
-    return bloom
+def _tables(codes: U32, places: U32, shared: U8, bits: U32) -> dict[str, Any]:
+    """The arrays of `layout.Tables`."""
+    firsts = np.flatnonzero(shared < SHORTEST_N)
+    bounds = np.append(firsts, len(places)).astype(np.uint32)
+    blocks = max(2, len(firsts) * _BLOOM_BITS // 64)
+    bloom = np.zeros(min(1 << (blocks - 1).bit_length(), _LARGEST_BLOOM), np.uint64)
+    slots = np.zeros(int(len(firsts) / _FILLED) + 2, np.uint64)
+    groups = np.zeros(2 * int(np.count_nonzero(np.diff(bounds) > 1)), np.uint32)
+    rows = _suffix.pack_rows(places, shared, bits, codes)
+    kernels.fill_tables(rows, codes, bounds, bloom, slots, groups)
+    return {"bloom": bloom, "slots": slots, "groups": groups, "rows": rows, "codes": codes}
 
 
-def _prefix_filter(starts: I64, positions: U32, words: U32, vocabulary: U64) -> U64:
-    lengths = np.flatnonzero(np.diff(starts))
-    least = int(lengths[0]) if len(lengths) else 1
-    values = kernels.first_words_hashes(words, vocabulary, positions, least, POWERS[least])
-    prefixes = _empty_filter(len(np.unique(values)))
-    kernels.fill_prefixes(prefixes, values, starts)
-    return prefixes
+def _address(array: npt.NDArray[Any]) -> np.uint64:
+    return np.uint64(array.ctypes.data)
 
 
-def _empty_filter(keys: int) -> U64:
-    blocks = max(2, keys * kernels.BLOOM_BITS // 64)
-    return np.zeros(1 << (blocks - 1).bit_length(), np.uint64)
+def _templates(text: _Text, template: Flags, fields: FieldWords, first: int) -> tuple[Template, ...]:
+    """The most frequent template texts of the benchmark whose text begins at place `first`."""
+    if not template[first : first + fields.places].any():
+        return ()
+    shown = []
+    for place, size, uses in most_frequent_runs(template, text.codes, first, first + fields.places):
+        number = int(np.count_nonzero(text.codes[first:place]))  # of the word in the benchmark
+        spelt = cut_words(fields.words, np.arange(number, number + size)).to_pylist()
+        shown.append(Template(text=" ".join(spelt), uses=uses))
+    return tuple(shown)
 
 
-def _concatenate(arrays: Sequence[npt.NDArray[Any]], kind: Any) -> npt.NDArray[Any]:
-    return np.concatenate([np.zeros(0, kind), *arrays])
+def _short_strings(values: Sequence[str]) -> pa.Array:
+    """A string column, with offsets of four bytes if these can hold it."""
+    column = pa.array(values, pa.large_string())
+    return column.cast(pa.string()) if column.nbytes < 1 << 31 else column
 
 
-def _as_batch(arrays: dict[str, Any], header: Header) -> pa.RecordBatch:
-    """One row in which every column is a list that holds a whole array."""
-    columns = []
-    for values in arrays.values():
-        flat = pa.array(values, pa.string()) if isinstance(values, list) else pa.array(values)
-        columns.append(pa.LargeListArray.from_arrays(pa.array([0, len(flat)], pa.int64()), flat))
-    fields = [pa.field(name, column.type) for name, column in zip(arrays, columns, strict=True)]
-    schema = pa.schema(fields, metadata={"corpusmill": header.model_dump_json()})
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
+def _joined(arrays: Sequence[npt.NDArray[Any]], kind: Any) -> Any:
+    return np.concatenate([np.zeros(0, kind), *arrays]).astype(kind, copy=False)
+
+
+def _too_large(what: str) -> BenchmarkError:
+    return BenchmarkError(
+        f"decontamination: the benchmarks have {what} one index can hold; index fewer at once (--skip)."
+    )

@@ -1,346 +1,407 @@
-"""The compiled inner loops of the n-gram index and its scan, and the hash that both share.
+"""The compiled scan: the n-grams of a stream of word codes, and the tables that the look-up goes through.
 
-The hash of n words is part of the index's file format (version 1): a polynomial over the words' 64-bit hashes
-in `BASE` modulo 2^64, then n is added and murmur3's finalizer mixes. With `prefix[i]` the polynomial of the
-first i words of a sequence, that of any n words costs one multiplication.
+The code of a word is the upper half of its 64-bit hash, with 1 for 0; code 0 lies between texts. A look-up
+asks the Bloom filter for the 4-gram at each place, then the table of 4-grams for its rows of the suffix array,
+then compares the codes, and from there goes down the rows for 5 to 13 words. Every step is done for a block of
+places before the next one is, and asks for the memory of the next: this is bound by random access.
+
+Whatever a file holds, no address outside its arrays is read, except by prefetching, which may.
 """
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeAlias
-
 import numpy as np
-import numpy.typing as npt
-from llvmlite import ir
-from numba import njit, types
-from numba.extending import intrinsic
 
-from decontam.settings import LONGEST_N
-
-U8: TypeAlias = npt.NDArray[np.uint8]
-U32: TypeAlias = npt.NDArray[np.uint32]
-U64: TypeAlias = npt.NDArray[np.uint64]
-I64: TypeAlias = npt.NDArray[np.int64]
-Flags: TypeAlias = npt.NDArray[np.bool_]
-
-BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, as a base modulo 2^64 must be: the golden ratio
-POWERS: U64 = np.array([pow(int(BASE), n, 1 << 64) for n in range(LONGEST_N + 1)], dtype=np.uint64)
-
-BLOOM_BITS = 16
-"""Bits of a Bloom filter for each key: about one absent key in a hundred passes."""
+from decontam.layout import (
+    CODE_TO_NEXT,
+    I64,
+    IDS_PER_ROW,
+    NEXT_MASK,
+    NEXT_SHIFT,
+    PADDING,
+    PLACE_SHIFT,
+    PRINT_MASK,
+    PRINT_SHIFT,
+    SEVERAL_SHIFT,
+    SLOT_MASK,
+    U32,
+    U64,
+    Address,
+    Number,
+    View,
+    prefetch,
+)
+from decontam.settings import LONGEST_N, SHORTEST_N
+from filters._simd import kernel, load_u32, load_u64
+from filters._utf8 import get, put
 
 BLOCK = 2048
-"""Words that the scan takes at once: their hashes and prefixes are 16 kB each."""
+"""Places that the scan takes at once."""
 AHEAD = 32
-"""How many look-ups ahead memory is asked for (16 to 32, research/kernels.md)."""
+"""How many places ahead the filter's memory is asked for (16 to 32, research/kernels.md)."""
+_FEW = 24
+"""Ids that are sorted by insertion."""
 
-_ONE, _3 = np.uint64(1), np.uint64(3)
-_33, _64 = np.uint64(33), np.uint64(64)
-_6, _12, _18, _63 = np.uint64(6), np.uint64(12), np.uint64(18), np.uint64(63)
-_MIX_1, _MIX_2 = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
-
-
-@njit(cache=True, nogil=True)
-def prefix_hashes(hashes, prefix):  # type: ignore[no-untyped-def]
-    """Fills prefix[0 .. len(hashes)] with the polynomials of the first 0, 1, ... words."""
-    value = np.uint64(0)
-    prefix[0] = value
-    for i in range(len(hashes)):
-        value = value * BASE + hashes[i]
-        prefix[i + 1] = value
+_U = np.uint64
+_ZERO, _ONE, _2, _3, _6, _12 = _U(0), _U(1), _U(2), _U(3), _U(6), _U(12)
+_8, _32, _63, _64 = _U(8), _U(32), _U(63), _U(64)
+_SHORTEST, _LONGEST, _PER_ROW, _BLOCK = _U(SHORTEST_N), _U(LONGEST_N), _U(IDS_PER_ROW), _U(BLOCK)
+_LAST_BYTE = _U(4 * LONGEST_N - 1)
+_MIX_1, _MIX_2 = _U(0x3C79AC492BA7B653), _U(0x1C69B3F74AC4AE35)  # the factors of moremur
 
 
-@njit(cache=True, nogil=True)
-def ngram_hash(prefix, first, n, power):  # type: ignore[no-untyped-def]
-    """The hash of the n words from `first`; `power` is BASE to the n."""
-    value = prefix[first + n] - prefix[first] * power + np.uint64(n)
-    value = (value ^ (value >> _33)) * _MIX_1
-    value = (value ^ (value >> _33)) * _MIX_2
-    return value ^ (value >> _33)
+# ---- what building and scanning share
 
 
-@njit(cache=True, nogil=True)
-def bloom_shift(bloom):  # type: ignore[no-untyped-def]
-    """How far a hash is shifted to give its block of a filter of 2, 4, 8, ... blocks."""
-    shift = _64
-    blocks = len(bloom)
-    while blocks > 1:
-        blocks >>= 1
-        shift -= _ONE
-    return shift
+@kernel
+def code_of(value: Number) -> Number:
+    """The code of a word with this hash: never 0."""
+    code = value >> _32
+    return code if code != _ZERO else _ONE
 
 
-@njit(cache=True, nogil=True)
-def bloom_mask(value):  # type: ignore[no-untyped-def]
+@kernel
+def gram_hash(words: Address) -> Number:
+    """The hash of the four codes at an address: it is part of the file format."""
+    value = load_u64(words) * _MIX_1
+    value = (value ^ (value >> _32) ^ load_u64(words + _8)) * _MIX_2
+    return value ^ (value >> _32)
+
+
+@kernel
+def write_gram_hashes(words: Address, count: Number, hashes: Address) -> None:
+    """The hashes of the four words from each of `count` places."""
+    for i in range(_ZERO, count):
+        put(hashes, i, gram_hash(words + (i << _2)))
+
+
+@kernel
+def bloom_mask(value: Number) -> Number:
     """The bits of a hash in its block. They come from its low end, the block from its high end."""
     return _ONE << (value & _63) | _ONE << ((value >> _6) & _63) | _ONE << ((value >> _12) & _63)
 
 
-@njit(cache=True, nogil=True)
-def length_mask(value, n):  # type: ignore[no-untyped-def]
-    """The bits, in the block of a prefix's hash, that say that an n-gram of n words begins so."""
-    return bloom_mask((value >> _18) + np.uint64(n) * BASE)
+@kernel
+def block_of(value: Number, shift: Number) -> Number:
+    """How far from the filter's start the block of a hash lies, in bytes."""
+    return (value >> shift) << _3
 
 
-def _prefetch(_typing: Any, _address: Any) -> Any:
-
-    def generate(context: Any, builder: Any, _signature: Any, args: Any) -> Any:
-        pointer, i32 = ir.IntType(8).as_pointer(), ir.IntType(32)
-        signature = ir.FunctionType(ir.VoidType(), [pointer, i32, i32, i32])
-        function = builder.module.declare_intrinsic("llvm.prefetch", [pointer], signature)
-        read, keep, data = ir.Constant(i32, 0), ir.Constant(i32, 3), ir.Constant(i32, 1)
-        builder.call(function, [builder.inttoptr(args[0], pointer), read, keep, data])
-        return context.get_dummy_value()
-
-    return types.void(types.uint64), generate
+@kernel
+def bloom_shift(blocks: Number) -> Number:
+    """How far a hash is shifted to give its block of a filter of 2, 4, 8, ... blocks."""
+    shift = _64
+    while blocks > _ONE:
+        blocks >>= _ONE
+        shift -= _ONE
+    return shift
 
 
-prefetch: Any = intrinsic(_prefetch)
-"""Asks for the cache line at an address (uint64). Only a hint: any address is allowed."""
+@kernel
+def first_slot(value: Number, slots: Number) -> Number:
+    """Where in a table of so many slots the search for a hash begins."""
+    return ((value >> _32) * slots) >> _32
 
 
-# ---- building
+# ---- filling the tables
 
 
-@njit(cache=True, nogil=True)
-def ngrams_of_fields(hashes, word_offsets, single, owners, n_of_unit, powers):  # type: ignore[no-untyped-def]
-    """The n-grams inside every field: their n, hash, first word and unit, in the order of the text.
-
-    `owners[f]` is the unit (part of an item) of field f and `n_of_unit[u]` its n, 0 for none. `single` marks
-    words of one letter or digit; an n-gram of nothing else is left out.
-    """
-    room = 0
-    for f in range(len(owners)):
-        n = n_of_unit[owners[f]]
-        if n > 0:
-            room += max(0, word_offsets[f + 1] - word_offsets[f] - n + 1)
-    lengths = np.empty(room, np.uint8)
-    values = np.empty(room, np.uint64)
-    positions = np.empty(room, np.uint32)
-    units = np.empty(room, np.uint32)
-    prefix = np.empty(len(hashes) + 1, np.uint64)
-    prefix_hashes(hashes, prefix)
-    found = 0
-    for f in range(len(owners)):
-        n = n_of_unit[owners[f]]
-        if n == 0:
-            continue
-        run = 0  # single characters up to and with word i
-        for i in range(word_offsets[f], word_offsets[f + 1]):
-            run = run + 1 if single[i] else 0
-            first = i - n + 1
-            if first < word_offsets[f] or run >= n:
-                continue
-            lengths[found] = n
-            values[found] = ngram_hash(prefix, first, n, powers[n])
-            positions[found] = first
-            units[found] = owners[f]
-            found += 1
-    return lengths[:found], values[:found], positions[:found], units[:found]
-
-
-@njit(cache=True, nogil=True)
-def distinct_ngrams(values, positions, units, words, n):  # type: ignore[no-untyped-def]
-    """The distinct n-grams of one n: their hash, first place, and number of units that have them.
-
-    The occurrences are sorted by hash, then place. n-grams are equal when all their words are; equal hashes
-    of different n-grams give two entries.
-    """
-    kept_values = np.empty(len(values), np.uint64)
-    kept_positions = np.empty(len(values), np.uint32)
-    shared_by = np.empty(len(values), np.uint32)
-    last_unit = np.empty(len(values), np.uint32)
-    kept = 0
-    run = 0  # the first entry with the present hash
-    for j in range(len(values)):
-        if kept > run and kept_values[run] != values[j]:
-            run = kept
-        same = run
-        while same < kept and not equal_words(words, kept_positions[same], positions[j], n):
-            same += 1
-        if same < kept:
-            if last_unit[same] != units[j]:
-                shared_by[same] += np.uint32(1)
-                last_unit[same] = units[j]
-            continue
-        kept_values[kept] = values[j]
-        kept_positions[kept] = positions[j]
-        shared_by[kept] = 1
-        last_unit[kept] = units[j]
-        kept += 1
-    return kept_values[:kept], kept_positions[:kept], shared_by[:kept]
-
-
-@njit(cache=True, nogil=True)
-def equal_words(words, first, second, n):  # type: ignore[no-untyped-def]
-    """Whether the n words at two places are the same."""
-    a, b = np.int64(first), np.int64(second)
-    k = 0
-    while k < n and words[a + k] == words[b + k]:
-        k += 1
-    return k == n
-
-
-@njit(cache=True, nogil=True)
-def fill_bloom(bloom, values):  # type: ignore[no-untyped-def]
-    """Adds hashes to a Bloom filter."""
-    shift = bloom_shift(bloom)
-    for j in range(len(values)):
-        bloom[values[j] >> shift] |= bloom_mask(values[j])
-
-
-@njit(cache=True, nogil=True)
-def fill_prefixes(prefixes, values, starts):  # type: ignore[no-untyped-def]
-    """Adds the prefix of every n-gram, and the n of those that begin with it, to the filter of prefixes."""
-    shift = bloom_shift(prefixes)
-    for n in range(len(starts) - 1):
-        for j in range(starts[n], starts[n + 1]):
-            prefixes[values[j] >> shift] |= bloom_mask(values[j]) | length_mask(values[j], n)
-
-
-@njit(cache=True, nogil=True)
-def first_words_hashes(words, vocabulary, positions, n, power):  # type: ignore[no-untyped-def]
-    """The hash of the n words at each place of the benchmark text."""
-    values = np.empty(len(positions), np.uint64)
-    prefix = np.empty(n + 1, np.uint64)
-    window = np.empty(n, np.uint64)
-    for j in range(len(positions)):
-        for k in range(n):
-            window[k] = vocabulary[words[np.int64(positions[j]) + k]]
-        prefix_hashes(window, prefix)
-        values[j] = ngram_hash(prefix, 0, n, power)
-    return values
+@kernel
+def fill_tables(rows: U64, codes: U32, firsts: U32, bloom: U64, slots: U64, groups: U32) -> None:
+    """Adds every 4-gram by its first row; `firsts` ends with the number of rows."""
+    shift = bloom_shift(_U(len(bloom)))
+    size = _U(len(slots))
+    codes_at = _U(codes.ctypes.data)
+    several = 0
+    for g in range(len(firsts) - 1):
+        value = gram_hash(codes_at + ((rows[firsts[g]] >> PLACE_SHIFT) << _2))
+        bloom[value >> shift] |= bloom_mask(value)
+        slot = first_slot(value, size)
+        while slots[slot] != _ZERO:
+            slot = slot + _ONE if slot + _ONE < size else _ZERO
+        content = (value & PRINT_MASK) << PRINT_SHIFT
+        if firsts[g + 1] - firsts[g] == 1:
+            slots[slot] = content | (_U(firsts[g]) + _ONE)
+        else:
+            groups[2 * several] = firsts[g]
+            groups[2 * several + 1] = firsts[g + 1]
+            several += 1
+            slots[slot] = content | _ONE << SEVERAL_SHIFT | _U(several)
 
 
 # ---- scanning
 
 
-class Candidates(NamedTuple):
-    """n-grams of documents that the filter of prefixes let pass, in the order of the text."""
+@kernel
+def stream_of(hashes: U64, offsets: I64, codes: U32) -> None:
+    """Writes the codes of texts one after another, a 0 after each and PADDING more at the end.
 
-    documents: I64
-    firsts: I64  # the first word
-    lengths: I64  # n
-    values: U64  # the hash
-
-
-@njit(cache=True, nogil=True)
-def scan_documents(hashes, word_offsets, lengths, powers, tables):  # type: ignore[no-untyped-def]
-    """The distinct n-gram ids of each document, ascending: offsets [documents + 1] and ids.
-
-    Words are taken in blocks, and a block goes through one table after another (prefixes, bloom, n-grams), so
-    that the memory of the next look-ups is on its way while one is decided: this is bound by random access.
+    The words of text t are offsets[t] : offsets[t + 1] of the hashes; its codes begin at offsets[t] + t -
+    offsets[0].
     """
-    least = lengths[0]
-    windows = len(hashes) - least + 1
-    prefix = np.empty(BLOCK + LONGEST_N + 1, np.uint64)
-    values = np.zeros(BLOCK + AHEAD, np.uint64)
-    passed = np.empty(BLOCK, np.int64)
-    most = BLOCK * len(lengths)
-    candidates = Candidates(
-        np.empty(most, np.int64),
-        np.empty(most, np.int64),
-        np.empty(most, np.int64),
-        np.zeros(most, np.uint64),
+    for text in range(len(offsets) - 1):
+        first = offsets[text] - offsets[0] + text
+        words = hashes[offsets[text] : offsets[text + 1]]
+        written = codes[first : first + len(words) + 1]
+        for i in range(len(words)):
+            written[i] = code_of(words[i])
+        written[len(words)] = 0
+    last = offsets[len(offsets) - 1] - offsets[0] + len(offsets) - 1
+    codes[last : last + PADDING] = 0
+
+
+@kernel
+def find_ngrams(stream: U32, view: View) -> U64:
+    """All permitted n-grams of the index in a stream, in the order of places: place << 32 | id."""
+    hashes, candidates = np.zeros(BLOCK + AHEAD, np.uint64), np.empty(BLOCK, np.uint64)
+    slots, lows, highs = (np.empty(BLOCK, np.uint64), np.empty(BLOCK, np.uint64), np.empty(BLOCK, np.uint64))
+    hashes_at, candidates_at, slots_at = (
+        _U(hashes.ctypes.data),
+        _U(candidates.ctypes.data),
+        _U(slots.ctypes.data),
     )
-    ids, owners = np.empty(256, np.uint32), np.empty(256, np.int64)
-    found = 0
-    for start in range(0, windows, BLOCK):
-        size = min(BLOCK, windows - start)
-        prefix_hashes(hashes[start : start + size + LONGEST_N], prefix)
-        for i in range(size):
-            values[i] = ngram_hash(prefix, i, least, powers[least])
-        count = pass_prefixes(values, size, tables.prefixes, passed)
-        count = list_candidates(
-            values, passed[:count], start, word_offsets, prefix, lengths, powers, tables, candidates
-        )
-        if found + count > len(ids):
-            ids = np.concatenate((ids, np.empty(found + count, np.uint32)))
-            owners = np.concatenate((owners, np.empty(found + count, np.int64)))
-        for j in range(count):
-            ngram = look_up(candidates, j, hashes, tables)
-            if ngram >= 0:
-                ids[found], owners[found] = ngram, candidates.documents[j]
-                found += 1
-    return distinct_ids(ids[:found], owners[:found], len(word_offsets) - 1)
+    lows_at, highs_at, words_at = _U(lows.ctypes.data), _U(highs.ctypes.data), _U(stream.ctypes.data)
+    found = np.empty(1 << 16, np.uint64)
+    count = _ZERO
+    places = _U(len(stream) - PADDING)
+    for start in range(_ZERO, places, _BLOCK):
+        size = min(_BLOCK, places - start)
+        words = words_at + (start << _2)
+        write_gram_hashes(words, size, hashes_at)
+        passed = pass_bloom(hashes_at, size, view, candidates_at)
+        passed = pass_table(hashes_at, passed, view, candidates_at, slots_at)
+        fetch_rows(passed, view, slots_at, lows_at, highs_at)
+        if count + passed * _PER_ROW > _U(len(found)):
+            found = np.concatenate((found, np.empty(len(found) + np.int64(passed * _PER_ROW), np.uint64)))
+        found_at = _U(found.ctypes.data)
+        for j in range(_ZERO, passed):
+            place = get(candidates_at, j)
+            at = words + (place << _2)
+            low, high = get(lows_at, j), get(highs_at, j)
+            if low >= high or not same_words(at, low, view):
+                low, high = other_rows(at, get(hashes_at, place), get(slots_at, j), view)
+            if low < high:
+                count = descend(at, (start + place) << _32, low, high, view, found_at, count)
+    return found[: np.int64(count)]
 
 
-@njit(cache=True, nogil=True)
-def pass_prefixes(values, count, prefixes, firsts):  # type: ignore[no-untyped-def]
-    """Which of `count` prefix hashes the filter lets pass: their numbers, in `firsts`; gives how many."""
-    shift = bloom_shift(prefixes)
-    address = np.uint64(prefixes.ctypes.data)
-    passed = 0
-    for i in range(count):
-        prefetch(address + ((values[i + AHEAD] >> shift) << _3))
-        mask = bloom_mask(values[i])
-        if prefixes[values[i] >> shift] & mask == mask:
-            firsts[passed] = i
-            passed += 1
-    return passed
+@kernel
+def pass_bloom(hashes: Address, count: Number, view: View, passed: Address) -> Number:
+    """Which of `count` hashes the filter lets pass: their numbers, in `passed`; gives how many."""
+    shift = bloom_shift(view.blocks)
+    kept = _ZERO
+    for i in range(_ZERO, count):
+        prefetch(view.bloom + block_of(get(hashes, i + _U(AHEAD)), shift))
+        value = get(hashes, i)
+        mask = bloom_mask(value)
+        if load_u64(view.bloom + block_of(value, shift)) & mask == mask:
+            prefetch(view.slots + (first_slot(value, view.slot_count) << _3))
+            put(passed, kept, i)
+            kept += _ONE
+    return kept
 
 
-@njit(cache=True, nogil=True)
-def list_candidates(values, passed, start, word_offsets, prefix, lengths, powers, tables, candidates):  # type: ignore[no-untyped-def]
-    """Lists the n-grams, inside their document, whose n the block of their prefix knows; gives how many."""
-    prefix_shift, shift = bloom_shift(tables.prefixes), bloom_shift(tables.bloom)
-    address = np.uint64(tables.bloom.ctypes.data)
-    count = 0
-    for i in passed:
-        first = start + i
-        document = np.searchsorted(word_offsets, first, side="right") - 1
-        block = tables.prefixes[values[i] >> prefix_shift]
-        for n in lengths:
-            if first + n > word_offsets[document + 1]:
-                break
-            mask = length_mask(values[i], n)
-            if block & mask != mask:
-                continue
-            value = ngram_hash(prefix, i, n, powers[n])
-            prefetch(address + ((value >> shift) << _3))
-            candidates.documents[count] = document
-            candidates.firsts[count] = first
-            candidates.lengths[count] = n
-            candidates.values[count] = value
-            count += 1
+@kernel
+def pass_table(hashes: Address, count: Number, view: View, candidates: Address, slots: Address) -> Number:
+    """Keeps those of the first `count` candidates whose 4-gram seems to be in the table; gives how many."""
+    kept = _ZERO
+    for j in range(_ZERO, count):
+        candidate = get(candidates, j)
+        value = get(hashes, candidate)
+        slot = next_slot(value, first_slot(value, view.slot_count), view)
+        if slot >= view.slot_count:
+            continue
+        content = get(view.slots, slot)
+        several = (content >> SEVERAL_SHIFT) & _ONE
+        prefetch((view.groups if several else view.rows) + (((content & SLOT_MASK) - _ONE) << _3))
+        put(candidates, kept, candidate)
+        put(slots, kept, slot)
+        kept += _ONE
+    return kept
+
+
+@kernel
+def next_slot(value: Number, slot: Number, view: View) -> Number:
+    """The first slot from `slot` on with the fingerprint of a hash; beyond the table if there is none.
+
+    A search ends at an empty slot, in a damaged table without any after one round.
+    """
+    wanted = value & PRINT_MASK
+    for _ in range(_ZERO, view.slot_count):
+        content = get(view.slots, slot)
+        if content >> PRINT_SHIFT == wanted and content != _ZERO:
+            return slot
+        if content == _ZERO:
+            break
+        slot = slot + _ONE if slot + _ONE < view.slot_count else _ZERO
+    return view.slot_count
+
+
+@kernel
+def rows_of_slot(content: Number, view: View) -> tuple[Number, Number]:
+    """The rows that a slot stands for; none if a damaged file says what cannot be."""
+    low = (content & SLOT_MASK) - _ONE
+    high = low + _ONE
+    if (content >> SEVERAL_SHIFT) & _ONE:
+        if (low << _ONE) + _ONE >= view.group_numbers:
+            return _ZERO, _ZERO
+        both = get(view.groups, low)
+        low, high = both & SLOT_MASK, both >> _32
+    return (low, high) if low < high and high <= view.row_count else (_ZERO, _ZERO)
+
+
+@kernel
+def fetch_rows(count: Number, view: View, slots: Address, lows: Address, highs: Address) -> None:
+    """The rows of every candidate, with their first row's words on the way from memory."""
+    for j in range(_ZERO, count):
+        low, high = rows_of_slot(get(view.slots, get(slots, j)), view)
+        put(lows, j, low)
+        put(highs, j, high)
+        if high - low > _ONE:
+            prefetch(view.rows + (low << _3))
+            prefetch(view.rows + (((low + high) >> _ONE) << _3))
+    for j in range(_ZERO, count):
+        low = get(lows, j)
+        if low < get(highs, j):
+            words = view.codes + (place_of(low, view) << _2)
+            prefetch(words)
+            prefetch(words + _LAST_BYTE)
+
+
+@kernel
+def place_of(row: Number, view: View) -> Number:
+    """Where in the text the words of a row are."""
+    return get(view.rows, row) >> PLACE_SHIFT
+
+
+@kernel
+def same_words(words: Address, row: Number, view: View) -> bool:
+    """Whether the four words at an address are the first ones of a row."""
+    place = place_of(row, view)
+    if place + _LONGEST > view.code_count:
+        return False
+    at = view.codes + (place << _2)
+    return bool(load_u64(words) == load_u64(at) and load_u64(words + _8) == load_u64(at + _8))
+
+
+@kernel
+def other_rows(words: Address, value: Number, slot: Number, view: View) -> tuple[Number, Number]:
+    """The rows with the four words at an address, when another 4-gram with their fingerprint has `slot`."""
+    for _ in range(_ZERO, view.slot_count):
+        slot = next_slot(value, slot + _ONE if slot + _ONE < view.slot_count else _ZERO, view)
+        if slot >= view.slot_count:
+            break
+        low, high = rows_of_slot(get(view.slots, slot), view)
+        if low < high and same_words(words, low, view):
+            return low, high
+    return _ZERO, _ZERO
+
+
+@kernel
+def descend(
+    words: Address, key: Number, low: Number, high: Number, view: View, found: Address, count: Number
+) -> Number:
+    """Lists the permitted n-grams of 4, 5, ... words at an address, as long as rows go on; gives how many.
+
+    The rows low:high are those with the four words. Each n-gram is listed as `key` | its id.
+    """
+    n = _SHORTEST
+    while True:
+        if (get(view.rows, low) >> (n - _SHORTEST)) & _ONE:
+            put(found, count, key | (low * _PER_ROW + n - _SHORTEST))
+            count += _ONE
+        code = load_u32(words + (n << _2))
+        if n == _LONGEST or code == _ZERO:
+            break
+        low, high = narrow(low, high, n, code, view)
+        if low >= high:
+            break
+        n += _ONE
     return count
 
 
-@njit(cache=True, nogil=True)
-def look_up(candidates, number, hashes, tables):  # type: ignore[no-untyped-def]
-    """The id of the n-gram that a candidate is, or -1: the hash and all words are equal."""
-    value, mask = candidates.values[number], bloom_mask(candidates.values[number])
-    if tables.bloom[value >> bloom_shift(tables.bloom)] & mask != mask:
-        return np.int64(-1)
-    first, n = candidates.firsts[number], candidates.lengths[number]
-    bucket = tables.bucket_starts[n] + np.int64(value >> (_64 - tables.bucket_bits[n]))
-    for ngram in range(tables.buckets[bucket], tables.buckets[bucket + 1]):
-        if tables.hashes[ngram] != value:
-            continue
-        place = np.int64(tables.positions[ngram])
-        k = 0
-        while k < n and tables.vocabulary[tables.words[place + k]] == hashes[first + k]:
-            k += 1
-        if k == n:
-            return np.int64(ngram)
-    return np.int64(-1)
+@kernel
+def narrow(low: Number, high: Number, n: Number, code: Number, view: View) -> tuple[Number, Number]:
+    """Of rows with the same n words, those whose next word has this code."""
+    if high - low > _ONE:
+        if n == _SHORTEST:
+            leading = code >> CODE_TO_NEXT
+            low = lower_leading(low, high, leading, view)
+            high = lower_leading(low, high, leading + _ONE, view)
+        low = lower_code(low, high, n, code, view)
+    if low >= high or code_at(low, n, view) != code:
+        return _ZERO, _ZERO
+    if high - low > _ONE and code_at(high - _ONE, n, view) != code:
+        high = lower_code(low, high, n, code + _ONE, view)
+    return low, high
 
 
-@njit(cache=True, nogil=True)
-def distinct_ids(ids, owners, documents):  # type: ignore[no-untyped-def]
-    """The ids of each document, sorted and once each; `owners` ascend. Gives offsets and ids."""
+@kernel
+def lower_leading(low: Number, high: Number, leading: Number, view: View) -> Number:
+    """The first of the rows low:high whose fifth word's leading bits are not below `leading`."""
+    while low < high:
+        middle = (low + high) >> _ONE
+        if (get(view.rows, middle) >> NEXT_SHIFT) & NEXT_MASK < leading:
+            low = middle + _ONE
+        else:
+            high = middle
+    return low
+
+
+@kernel
+def lower_code(low: Number, high: Number, n: Number, code: Number, view: View) -> Number:
+    """The first of the rows low:high whose word after n words has a code that is not below `code`."""
+    while low < high:
+        middle = (low + high) >> _ONE
+        if code_at(middle, n, view) < code:
+            low = middle + _ONE
+        else:
+            high = middle
+    return low
+
+
+@kernel
+def code_at(row: Number, n: Number, view: View) -> Number:
+    """The code of a row's word after n words; 0 at the end of its field."""
+    place = place_of(row, view) + n
+    return load_u32(view.codes + (place << _2)) if place < view.code_count else _ZERO
+
+
+@kernel
+def distinct_ids(found: U64, word_offsets: I64) -> tuple[I64, U32]:
+    """The ids of each document, sorted and once each: offsets [documents + 1] and ids."""
+    documents = len(word_offsets) - 1
     offsets = np.zeros(documents + 1, np.int64)
+    ids = np.empty(len(found), np.uint32)
     kept, start = 0, 0
     for d in range(documents):
+        end = _U(word_offsets[d + 1] - word_offsets[0] + d)
         stop = start
-        while stop < len(ids) and owners[stop] == d:
+        first = kept
+        while stop < len(found) and found[stop] >> _32 < end:
+            ids[first + stop - start] = np.uint32(found[stop])
             stop += 1
-        if stop > start:
-            ids[start:stop] = np.sort(ids[start:stop])
-        for j in range(start, stop):
-            if j == start or ids[j] != ids[j - 1]:
-                ids[kept] = ids[j]
-                kept += 1
+        kept += sort_distinct(ids[first : first + stop - start])
         start = stop
         offsets[d + 1] = kept
     return offsets, ids[:kept]
+
+
+@kernel
+def sort_distinct(ids: U32) -> int:
+    """Sorts ids in place, once each, to the front; gives how many there are."""
+    if len(ids) > _FEW:
+        ids[:] = np.sort(ids)
+    else:
+        for i in range(1, len(ids)):
+            value, j = ids[i], i
+            while j > 0 and ids[j - 1] > value:
+                ids[j] = ids[j - 1]
+                j -= 1
+            ids[j] = value
+    kept = 0
+    for i in range(len(ids)):
+        if kept == 0 or ids[i] != ids[kept - 1]:
+            ids[kept] = ids[i]
+            kept += 1
+    return kept

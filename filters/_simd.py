@@ -35,23 +35,25 @@ _U64 = types.uint64
 
 def kernel(function: Function) -> Function:
     """Compile a function with numba: machine code cached on disk, the interpreter lock released meanwhile."""
-    return cast(Function, _with_honest_cache(njit(cache=True, nogil=True)(function)))
+    return cast(Function, _with_honest_cache(njit(cache=True, nogil=True)(function), function))
 
 
 def inlined(function: Function) -> Function:
     """Compile a small function into its callers, where a call would cost more than its body."""
-    return cast(Function, _with_honest_cache(njit(cache=True, nogil=True, forceinline=True)(function)))
+    compiled = njit(cache=True, nogil=True, forceinline=True)(function)
+    return cast(Function, _with_honest_cache(compiled, function))
 
 
 @cache
-def sources_stamp() -> tuple[tuple[str, float, int], ...]:
-    """Name, time and size of all kernel modules of this folder."""
-    modules = sorted(Path(__file__).parent.glob("_*.py"))
+def sources_stamp(folder: Path) -> tuple[tuple[str, float, int], ...]:
+    """Name, time and size of the kernel modules of `filters`, and of all modules of a kernel's own folder."""
+    here = Path(__file__).parent
+    modules = sorted({*here.glob("_*.py"), *(folder.glob("*.py") if folder != here else ())})
     return tuple((module.name, module.stat().st_mtime, module.stat().st_size) for module in modules)
 
 
-def _with_honest_cache(dispatcher: Any) -> Any:
-    """Let a change of any kernel module invalidate the machine code of all.
+def _with_honest_cache(dispatcher: Any, function: Callable[..., Any]) -> Any:
+    """Let a change of any kernel module that it may call invalidate a kernel's machine code.
 
     numba looks only at the file of the function itself, and would go on using what it compiled from the
     former version of a function that is called from another module.
@@ -59,7 +61,7 @@ def _with_honest_cache(dispatcher: Any) -> Any:
     cache_file = getattr(getattr(dispatcher, "_cache", None), "_cache_file", None)
     stamp = getattr(cache_file, "_source_stamp", None)
     if cache_file is not None and stamp is not None:
-        cache_file._source_stamp = (stamp, sources_stamp())
+        cache_file._source_stamp = (stamp, sources_stamp(Path(function.__code__.co_filename).parent))
     return dispatcher
 
 

@@ -7,6 +7,7 @@ import os
 from rich.console import Console
 from rich.table import Table
 
+from decontam.ngrams import NgramIndex
 from pipeline.decide import DUPLICATE_RULES
 from pipeline.engine import RunnerSettings
 from pipeline.run import Outcome, Plan, report_rules, stage_order
@@ -58,7 +59,10 @@ def _decision(plan: Plan, name: str) -> str:
         assert settings is not None  # noqa: S101 - the rule exists only with the stage
         return f"one of each cluster is kept (scope {settings.scope}; {settings.bands} x {settings.rows})"
     chosen = plan.config.decontamination
-    return f"benchmark n-grams held by fewer than {chosen.threshold} documents ({chosen.benchmarks})"
+    removed = {"document": "the document is removed", "none": "reported only"}.get(
+        chosen.unit, f"the {chosen.unit} is removed"
+    )
+    return f"n-grams held by fewer than {chosen.threshold} documents: {removed} ({chosen.benchmarks})"
 
 
 def print_outcome(outcome: Outcome) -> None:
@@ -84,3 +88,25 @@ def print_outcome(outcome: Outcome) -> None:
     if total["read"] == 0:
         console.print("No document was found in the input.", style="yellow")
     console.print(f"report: {os.path.join(outcome.output, 'report.html')}", markup=False)
+
+
+def print_index(index: NgramIndex, path: str) -> None:
+    """What an index holds."""
+    console, header = _console(), index.header
+    items = sum(each.items for each in header.benchmarks)
+    matchable = sum(each.matchable for each in header.benchmarks)
+    console.print(
+        f"{len(header.benchmarks):,} benchmarks, {items:,} items, {matchable:,} of them matchable; "
+        f"{index.size:,} n-grams of {header.min_words} to {header.max_words} words"
+    )
+    template = [each for each in header.benchmarks if each.templates]
+    if template:
+        console.print("left out as common to most items:")
+        for each in template:
+            console.print(f"  {each.key}: {'; '.join(found.text for found in each.templates)}", markup=False)
+    for name in ("skipped", "missing"):
+        keys = getattr(header, name)
+        if keys:
+            console.print(f"{name}: {', '.join(keys)}", markup=False)
+    size = os.path.getsize(path) if os.path.exists(path) else 0
+    console.print(f"{path}: {size / 1e6:,.1f} MB, digest {header.digest[:16]}", markup=False)

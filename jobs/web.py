@@ -11,6 +11,7 @@ import importlib.resources
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from decontam.registry import resolve
 from pipeline.config import JobConfig, absolute, merged, read_yaml, validate
 from pipeline.engine import RunnerSettings
 from pipeline.run import Outcome, Plan, execute, plan_run
@@ -23,6 +24,7 @@ def configure(
     inputs: Sequence[str],
     benchmarks: str | None = None,
     benchmark_root: str | None = None,
+    allow_missing: bool = False,
     overrides: Mapping[str, Any] | None = None,
     against: Sequence[str] = (),
 ) -> JobConfig:
@@ -42,8 +44,9 @@ def configure(
     if benchmarks is not None:
         content["decontamination"] = {
             **(content.get("decontamination") or {}),
-            "benchmarks": absolute(benchmarks),
+            "benchmarks": absolute(resolve(benchmarks)),
             **({"benchmark_root": absolute(benchmark_root)} if benchmark_root is not None else {}),
+            **({"allow_missing": True} if allow_missing else {}),
         }
     return validate(JobConfig, content, config_path or "configuration")
 

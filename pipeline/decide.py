@@ -5,8 +5,7 @@ file beside it with the ledger's columns, a row per document; `publish` joins th
 
     duplicates        pipeline.dedup, over all chunks
     decide_chunk      duplicates and deferred rules; counts the benchmark n-grams of the documents that are left
-    sum_usage         adds up those counts (a shuffle of packed ids and counts)
-    settle_chunk      decontamination against the counts; summary of the chunk for manifest and report
+    settle_chunk      decontamination against the counts (pipeline.contamination); summary for manifest and report
 """
 
 from __future__ import annotations
@@ -16,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pydantic import BaseModel
 
-from pipeline import storage
+from pipeline import contamination, storage
 from pipeline.blocks import Block, Partition
 from pipeline.chunks import HarvestedChunk
+from pipeline.contamination import HITS, ContaminationPlan
 from pipeline.dedup.earlier import EarlierRuns
 from pipeline.dedup.survivors import Removals, removed_in, table_of
 from pipeline.harvest import LEDGER, rows_of, schema_of
@@ -33,15 +32,11 @@ from pipeline.summary import ChunkSummary, ReportRule, summarise
 if TYPE_CHECKING:
     from pipeline.engine import Engine
 
-NGRAMS_PER_PARTITION = 1 << 24
-"""Benchmark n-grams whose counts one reduce task adds up: 64 MiB of uint32."""
-
 DUPLICATE_RULES = {
     "exact_text": "duplicates.exact_text",
     "exact_url": "duplicates.exact_url",
     "fuzzy": "duplicates.fuzzy",
 }
-CONTAMINATION_RULE = "decontamination.item"
 
 
 class DecidePlan(BaseModel, frozen=True, extra="forbid"):
@@ -56,8 +51,7 @@ class DecidePlan(BaseModel, frozen=True, extra="forbid"):
     keep_measures: bool = False
     removals: tuple[Removals, ...] | None = None
     earlier: EarlierRuns = EarlierRuns()
-    ngrams: int = 0
-    threshold: int = 0
+    contamination: ContaminationPlan | None = None
     examples: int = 10
 
 
@@ -76,20 +70,20 @@ class Decided(BaseModel):
     blocks: list[Block] = []
 
 
-class Usage(BaseModel):
-    """Where the counts of a partition of n-grams lie (uint32, dense), and how many n-grams were found at all."""
-
-    partition: int
-    path: str
-    found: int
-
-
 class Settled(BaseModel):
-    """A chunk's decisions: where they lie, what they add up to."""
+    """A chunk's decisions: where they lie, what they add up to.
+
+    `matches` is the file of its benchmark matches, `cuts` that of the texts that lost some; `effect`
+    and `benchmarks` are as in `contamination.Judgement`.
+    """
 
     key: str
     path: str
     summary: ChunkSummary
+    matches: str | None = None
+    cuts: str | None = None
+    effect: dict[str, list[int]] = {}
+    benchmarks: dict[str, int] = {}
 
 
 def ledger_path(folder: str, key: str) -> str:
@@ -108,7 +102,10 @@ def decide_chunk(item: ChunkItem, plan: DecidePlan) -> Decided:
         ledger.remove_duplicates(plan.removals, plan.earlier, item.chunk)
     ledger.apply([rule for rule in rules if rule.stage in plan.deferred], table)
     _write_ledger(ledger_path(plan.folder, item.key), ledger.table())
-    blocks = _write_hits(item.key, plan, table, ledger.kept()) if plan.ngrams else []
+    blocks = []
+    if plan.contamination is not None:
+        hits = table[HITS].combine_chunks().filter(pa.array(ledger.kept()))
+        blocks = contamination.count_chunk(item.key, plan.contamination, hits)
     return Decided(kept=int(ledger.kept().sum()), blocks=blocks)
 
 
@@ -123,7 +120,7 @@ def screen_chunk(item: ChunkItem, plan: DecidePlan) -> Screened:
     rules = [rule for rule in _rules(plan) if rule.stage not in plan.deferred]
     # Texts are read again only by exact verification, which compares the candidates' shingles.
     exact = plan.stages.dedup is not None and plan.stages.dedup.verify == "exact"
-    hidden = ("excerpt", "decontamination.hits", "lines.hashes", *(() if exact else ("text",)))
+    hidden = ("excerpt", HITS, "lines.hashes", *(() if exact else ("text",)))
     names = [name for name in schema_of(item.chunk).names if name not in hidden]
     table = rows_of(item.chunk, names)
     ledger = _Decisions(table)
@@ -145,7 +142,7 @@ def screen(chunks: Sequence[HarvestedChunk], plan: DecidePlan, engine: Engine) -
 
 def _columns(plan: DecidePlan, rules: Sequence[Rule]) -> list[str]:
     names = ["id", *(column.name for column in LEDGER), *(rule.name for rule in rules)]
-    return [*names, "decontamination.hits"] if plan.ngrams else names
+    return [*names, HITS] if plan.contamination is not None else names
 
 
 def _rules(plan: DecidePlan) -> list[Rule]:
@@ -215,54 +212,10 @@ def read_ledger(path: str) -> pa.Table:
         return pa.ipc.open_file(file).read_all()
 
 
-def _write_hits(key: str, plan: DecidePlan, table: pa.Table, kept: np.ndarray) -> list[Block]:
-    """Count, per n-gram, the documents of the chunk that hold it: packed (uint32 id, uint32 count) by range of ids."""
-    from decontam.rule import count_hits
-
-    hits = table["decontamination.hits"].combine_chunks().filter(pa.array(kept))
-    ids, counts = count_hits(hits, plan.ngrams)
-    packed = np.stack([ids, counts], axis=1).astype("<u4")
-    path = storage.join(plan.folder, "hits", f"{key}.bin")
-    blocks, offset = [], 0
-    with storage.write_atomically(path) as file:
-        for partition in range(-(-plan.ngrams // NGRAMS_PER_PARTITION)):
-            here = packed[(ids // NGRAMS_PER_PARTITION) == partition]
-            if not len(here):
-                continue
-            file.write(here.tobytes())
-            blocks.append(Block(partition=partition, path=path, offset=offset, length=here.nbytes))
-            offset += here.nbytes
-    return blocks
-
-
-def sum_usage(item: Partition, plan: DecidePlan) -> Usage:
+def sum_usage(item: Partition, plan: DecidePlan) -> contamination.Counted:
     """Add up the document counts of a range of n-grams over all chunks."""
-    first = item.index * NGRAMS_PER_PARTITION
-    totals = np.zeros(min(NGRAMS_PER_PARTITION, plan.ngrams - first), np.uint32)
-    for block in item.blocks:
-        with storage.open_read(block.path) as file:
-            file.seek(block.offset)
-            packed = np.frombuffer(file.read(block.length), "<u4").reshape(-1, 2)
-        totals[packed[:, 0] - first] += packed[:, 1]
-    path = usage_path(plan.folder, item.index)
-    storage.write_bytes(path, totals.astype("<u4").tobytes())
-    return Usage(partition=item.index, path=path, found=int((totals > 0).sum()))
-
-
-def usage_path(folder: str, partition: int) -> str:
-    """Where the counts of a partition of n-grams lie."""
-    return storage.join(folder, "usage", f"{partition:05d}.bin")
-
-
-def read_usage(folder: str, ngrams: int) -> np.ndarray:
-    """Per n-gram id, the number of documents that held it after deduplication and the quality rules."""
-    totals = np.zeros(ngrams, np.uint32)
-    for partition in range(-(-ngrams // NGRAMS_PER_PARTITION)):
-        path = usage_path(folder, partition)
-        if storage.exists(path):
-            values = np.frombuffer(storage.read_bytes(path), "<u4")
-            totals[partition * NGRAMS_PER_PARTITION :][: len(values)] = values
-    return totals
+    assert plan.contamination is not None  # noqa: S101 - there are no blocks without it
+    return contamination.sum_usage(item, plan.contamination)
 
 
 class SettlePlan(BaseModel, frozen=True, extra="forbid"):
@@ -276,73 +229,47 @@ def settle_chunk(item: ChunkItem, plan: SettlePlan) -> Settled:
     """Decontaminate what is left of a chunk, write its final ledger, and summarise it."""
     decide = plan.decide
     ledger = read_ledger(ledger_path(decide.folder, item.key))
-    if decide.ngrams:
-        ledger = _decontaminate(item, decide, ledger)
+    settled: dict[str, Any] = {}
+    if decide.contamination is not None:
+        ledger, settled = _decontaminate(item, decide.contamination, ledger)
     path = storage.join(decide.folder, "final", f"{item.key}.arrow")
     _write_ledger(path, ledger)
     summary = summarise(item.chunk, ledger, plan.report, decide.examples)
-    return Settled(key=item.key, path=path, summary=summary)
+    return Settled(key=item.key, path=path, summary=summary, **settled)
 
 
-def _decontaminate(item: ChunkItem, plan: DecidePlan, ledger: pa.Table) -> pa.Table:
-    from decontam.ngrams import NgramIndex
-    from decontam.rule import contaminated
-
-    hits = rows_of(item.chunk, ["decontamination.hits"])["decontamination.hits"].combine_chunks()
-    dirty, first, count = contaminated(hits, read_usage(plan.folder, plan.ngrams), plan.threshold)
+def _decontaminate(
+    item: ChunkItem, plan: ContaminationPlan, ledger: pa.Table
+) -> tuple[pa.Table, dict[str, Any]]:
     decisions = _Decisions(ledger)
-    kept = pc.equal(ledger["status"], "kept").to_numpy()
-    index = NgramIndex.open(plan.stages.decontamination_index)  # type: ignore[arg-type]
-    listed = []
-    for row in np.flatnonzero(dirty & kept):
-        found = index.explain(int(first[row]))
-        words = " ".join(found.words)
-        listed.append((int(row), found.benchmark, found.item, found.part, found.n, words, int(count[row])))
-        decisions.reject(
-            int(row),
-            "decontamination",
-            CONTAMINATION_RULE,
-            float(count[row]),
-            f"{found.benchmark} item {found.item} ({found.part}), {found.n} words: {words}",
-            f"used by fewer than {plan.threshold} documents",
-        )
-    columns = list(zip(*listed, strict=True)) or [()] * len(CONTAMINATED)
-    table = pa.table(
-        [pa.array(values, field.type) for values, field in zip(columns, CONTAMINATED, strict=True)],
-        CONTAMINATED,
-    )
-    _write_ledger(contaminated_path(plan.folder, item.key), table)
-    return decisions.table()
+    judged = contamination.judge(item.chunk, plan, decisions.kept())
+    rule = contamination.rule_name(plan.rule)
+    bound = f"used by fewer than {plan.threshold} documents"
+    for row, uses, detail in zip(judged.rows, judged.uses, judged.details, strict=True):
+        decisions.reject(row, "decontamination", rule, float(uses), detail, bound)
+    settled: dict[str, Any] = {"effect": judged.effect, "benchmarks": judged.benchmarks}
+    for name, table in (("matches", judged.matches), ("cuts", judged.cuts)):
+        if table.num_rows:
+            settled[name] = storage.join(plan.folder, name, f"{item.key}.arrow")
+            _write_ledger(settled[name], table)
+    return decisions.table(), settled
 
 
-CONTAMINATED = pa.schema(
-    [
-        ("row", pa.int64()),  # the row in the chunk; not published
-        ("benchmark", pa.string()),  # the benchmark's key
-        ("item", pa.string()),  # the item's id
-        ("part", pa.string()),  # the part of the item: prompt, choices, answer or passage
-        ("n", pa.int32()),  # words of the n-gram at fault
-        ("words", pa.string()),  # the n-gram, as the word rule folds it
-        ("documents", pa.int64()),  # documents of the corpus that hold it
-    ]
-)
-"""A contaminated document and the first n-gram at fault."""
-
-
-def contaminated_path(folder: str, key: str) -> str:
-    """Where the contaminated documents of a chunk are listed."""
-    return storage.join(folder, "contaminated", f"{key}.arrow")
+def count_ngrams(chunks: Sequence[HarvestedChunk], plan: DecidePlan, engine: Engine) -> list[ChunkItem]:
+    """Duplicates, deferred rules, and the counts of benchmark n-grams in what they leave."""
+    items = [ChunkItem(key=chunk.key, chunk=chunk, weight=chunk.rows) for chunk in chunks]
+    if plan.contamination is not None:
+        engine.shuffle("decide", decide_chunk, items, sum_usage, plan)
+    else:
+        engine.run("decide", decide_chunk, items, plan)
+    return items
 
 
 def decide(
     chunks: Sequence[HarvestedChunk], plan: DecidePlan, report: Sequence[ReportRule], engine: Engine
 ) -> list[Settled]:
     """All decisions of a run, by chunk, in the order of the chunks."""
-    items = [ChunkItem(key=chunk.key, chunk=chunk, weight=chunk.rows) for chunk in chunks]
-    if plan.ngrams:
-        engine.shuffle("decide", decide_chunk, items, sum_usage, plan)
-    else:
-        engine.run("decide", decide_chunk, items, plan)
+    items = count_ngrams(chunks, plan, engine)
     settled = engine.run("settle", settle_chunk, items, SettlePlan(decide=plan, report=tuple(report)))
     by_key = {each.key: each for each in settled}
     return [by_key[chunk.key] for chunk in chunks]

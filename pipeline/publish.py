@@ -18,7 +18,9 @@ from pydantic import BaseModel
 from filters.measures import Column
 from pipeline import progress, storage
 from pipeline.chunks import READ_SCHEMA, HarvestedChunk
+from pipeline.contamination import HITS, REMOVED_CHARACTERS
 from pipeline.decide import Settled, read_ledger
+from pipeline.extract import measure_text
 from pipeline.harvest import harvest_schema, rows_of
 from pipeline.repeated import REMOVED, RepeatedLinesSettings, without_repeated
 from pipeline.stages import READ_COLUMNS, StageSettings
@@ -32,7 +34,7 @@ ROW_GROUP_BYTES = 64 << 20
 LEDGER_ROWS = 1_000_000
 """Documents of one task that writes `rejected/` and `failed/`."""
 
-NOT_PUBLISHED = ("decontamination.hits", "lines.hashes")
+NOT_PUBLISHED = (HITS, "lines.hashes")
 
 REJECTED_SCHEMA = pa.schema(
     [
@@ -86,11 +88,13 @@ class PublishPlan(BaseModel, frozen=True, extra="forbid"):
 
 
 class Part(BaseModel, frozen=True):
-    """A chunk, its final ledger, and the position of its first kept text byte among all kept text."""
+    """A chunk, its final ledger, its texts without benchmark matches (where these are cut out), and the position of its
+    first kept text byte among all kept text."""
 
     chunk: HarvestedChunk
     ledger: str
     offset: int
+    cuts: str | None = None
 
 
 class Shard(BaseModel, frozen=True):
@@ -155,7 +159,7 @@ def plan_shards(
     """The final shards: at least one, so that an empty result is a readable data set too."""
     parts, offset = [], 0
     for chunk, decided in zip(chunks, settled, strict=True):
-        parts.append(Part(chunk=chunk, ledger=decided.path, offset=offset))
+        parts.append(Part(chunk=chunk, ledger=decided.path, offset=offset, cuts=decided.cuts))
         offset += decided.summary.published_bytes
     count = max(1, -(-offset // plan.publish.shard_bytes))
     edges = [offset * k // count for k in range(count + 1)]
@@ -183,16 +187,18 @@ def plan_shards(
 
 def write_shard(item: Shard, plan: PublishPlan) -> Written:
     """Write one shard of `documents/`."""
-    schema = _schema(published_columns(plan.stages), plan.stages)
-    stored = schema
+    stored = _schema(published_columns(plan.stages), plan.stages)
+    schema = stored
+    if _is_cut(plan.stages):
+        schema = schema.append(_field(REMOVED_CHARACTERS))
     if plan.repeated_lines is not None:
-        schema = schema.append(pa.field(REMOVED.name, REMOVED.type, metadata={"about": REMOVED.about}))
+        schema = schema.append(_field(REMOVED))
     rows = text_bytes = 0
     with storage.write_atomically(item.path) as file:
         with pq.ParquetWriter(
             file, schema, compression="zstd", compression_level=plan.publish.compression_level
         ) as writer:
-            for table in _row_groups(_edited(_kept(item, stored), plan)):
+            for table in _row_groups(_edited(_kept(item, stored, cut=_is_cut(plan.stages)), plan)):
                 writer.write_table(table)
                 rows += table.num_rows
                 text_bytes += int(pc.sum(pc.binary_length(table["text"])).as_py() or 0)
@@ -201,15 +207,46 @@ def write_shard(item: Shard, plan: PublishPlan) -> Written:
     return Written(path=item.path, rows=rows, bytes=size, text_bytes=text_bytes)
 
 
-def _kept(shard: Shard, schema: pa.Schema) -> Iterator[pa.Table]:
+def _is_cut(stages: StageSettings) -> bool:
+    """Whether documents may lose a part of their text to decontamination."""
+    if stages.decontamination is None or stages.decontamination_index is None:
+        return False
+    return stages.decontamination.unit in ("section", "span")
+
+
+def _field(column: Column) -> pa.Field:
+    return pa.field(column.name, column.type, metadata={"about": column.about})
+
+
+def _kept(shard: Shard, schema: pa.Schema, *, cut: bool) -> Iterator[pa.Table]:
     """The kept documents of the shard's range, a chunk at a time."""
     for part in shard.parts:
-        kept = pc.equal(read_ledger(part.ledger)["status"], "kept")
-        table = rows_of(part.chunk, schema.names).filter(kept)
+        kept = np.asarray(pc.equal(read_ledger(part.ledger)["status"], "kept"))
+        table = rows_of(part.chunk, schema.names).filter(pa.array(kept))
         lengths = pc.binary_length(table["text"]).to_numpy().astype(np.int64)
         starts = part.offset + np.concatenate([[0], np.cumsum(lengths)[:-1]]) if len(lengths) else lengths
         inside = (starts >= shard.start) & (starts < shard.stop)
-        yield table.filter(pa.array(inside)).cast(schema)
+        if cut:
+            table = _without_matches(table.cast(schema), np.flatnonzero(kept), part.cuts)
+            yield table.filter(pa.array(inside))
+        else:
+            yield table.filter(pa.array(inside)).cast(schema)
+
+
+def _without_matches(table: pa.Table, rows: np.ndarray, cuts: str | None) -> pa.Table:
+    """The documents with the texts that decontamination has left of them; `rows` are their rows in the chunk."""
+    removed = np.zeros(len(rows), np.int64)
+    if cuts is not None:
+        left = read_ledger(cuts)
+        places = np.searchsorted(rows, left["row"].to_numpy())
+        texts = table["text"].to_pylist()
+        for place, text in zip(places.tolist(), left["text"].to_pylist(), strict=True):
+            texts[place] = text
+        removed[places] = left["removed_characters"].to_numpy()
+        column = pa.array(texts, table.schema.field("text").type)
+        for name, values in {"text": column, **measure_text(column)}.items():
+            table = table.set_column(table.schema.get_field_index(name), table.schema.field(name), values)
+    return table.append_column(_field(REMOVED_CHARACTERS), pa.array(removed))
 
 
 def _edited(tables: Iterator[pa.Table], plan: PublishPlan) -> Iterator[pa.Table]:

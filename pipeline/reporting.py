@@ -18,7 +18,9 @@ from pydantic import BaseModel
 
 from pipeline import storage
 from pipeline.chunks import HarvestedChunk
-from pipeline.decide import CONTAMINATION_RULE, Settled, contaminated_path, read_ledger, read_usage
+from pipeline.contamination import ContaminationPlan
+from pipeline.contamination_report import contamination_report, write_decisions
+from pipeline.decide import Settled, read_ledger
 from pipeline.harvest import rows_of, schema_of
 from pipeline.output import OutputFolder
 from pipeline.publish import published_columns
@@ -40,12 +42,6 @@ LONG = 5_000
 
 CLUSTERS = 10
 """Largest clusters of duplicates that the report shows, and members of each."""
-
-MATCHES = 5
-"""Contaminated documents shown per benchmark."""
-
-COMMON = 20
-"""Benchmark n-grams of common usage that the report lists."""
 
 
 class Edges(BaseModel, frozen=True):
@@ -194,6 +190,8 @@ def write_reports(
     total: ChunkSummary,
     manifest: dict[str, Any],
     duplicates: Any,
+    contamination: ContaminationPlan | None,
+    published: Any,
     engine: Engine,
 ) -> None:
     """Write `report.html`, the data card and `decisions/`."""
@@ -205,9 +203,7 @@ def write_reports(
     for summary in total.rules.values():
         examples.want([*summary.dropped, *summary.kept])
     clusters = _largest_clusters(duplicates, examples) if duplicates is not None else []
-    contaminated = _contaminated(folder, chunks, stages)
-    for row in _matches_shown(contaminated):
-        examples.want_ordinal(row["ordinal"])
+    matches = write_decisions(folder, chunks, settled, contamination) if contamination is not None else None
     failures = _failures(settled, chunks, examples)
     examples.read(engine)
     histograms = _histograms(rules, chunks, settled, total, engine)
@@ -225,7 +221,11 @@ def write_reports(
         },
         rules=[_rule(rule, total, histograms, examples) for rule in rules if rule.bound is not None],
         duplicates=_duplicates(duplicates, plan, clusters, examples),
-        contamination=_contamination(folder, stages, manifest, total, contaminated, examples),
+        contamination=contamination_report(
+            folder, contamination, plan.config.decontamination, manifest, total, matches, published
+        )
+        if contamination is not None and matches is not None
+        else None,
         failures=[
             model.FailureGroup(reason=reason, count=count, examples=[examples.at(place) for place in places])
             for reason, count, places in failures
@@ -540,107 +540,3 @@ def _duplicates(
             for members in clusters
         ],
     )
-
-
-def _contaminated(
-    folder: OutputFolder, chunks: Sequence[HarvestedChunk], stages: StageSettings
-) -> list[dict[str, Any]]:
-    """All contaminated documents; also written to `decisions/contaminated.parquet`."""
-    if stages.decontamination_index is None:
-        return []
-    rows, schema = [], None
-    for chunk in chunks:
-        table = read_ledger(contaminated_path(storage.join(folder.work, "decide"), chunk.key))
-        schema = table.schema
-        if not table.num_rows:
-            continue
-        ids = rows_of(chunk, ["id", "url"]).take(table["row"])
-        for found, named in zip(table.to_pylist(), ids.to_pylist(), strict=True):
-            rows.append({**named, **found, "ordinal": chunk.base + found["row"]})
-    if schema is not None:
-        fields = [pa.field("id", pa.string()), pa.field("url", pa.string()), *list(schema)[1:]]
-        listed = pa.Table.from_pylist(rows, pa.schema(fields))
-        with storage.write_atomically(folder.within("decisions", "contaminated.parquet")) as file:
-            pq.write_table(listed, file, compression="zstd")
-    return rows
-
-
-def _matches_shown(contaminated: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The first few contaminated documents of each benchmark, by id."""
-    shown: dict[str, list[dict[str, Any]]] = collections.defaultdict(list)
-    for row in sorted(contaminated, key=lambda row: (row["benchmark"], row["id"])):
-        if len(shown[row["benchmark"]]) < MATCHES:
-            shown[row["benchmark"]].append(row)
-    return [row for rows in shown.values() for row in rows]
-
-
-def _contamination(
-    folder: OutputFolder,
-    stages: StageSettings,
-    manifest: dict[str, Any],
-    total: ChunkSummary,
-    contaminated: list[dict[str, Any]],
-    examples: _Examples,
-) -> model.ContaminationReport | None:
-    if stages.decontamination_index is None:
-        return None
-    from decontam.ngrams import NgramIndex
-
-    index = NgramIndex.open(stages.decontamination_index)
-    usage = read_usage(storage.join(folder.work, "decide"), index.size)
-    reached = total.rules[CONTAMINATION_RULE].reached if CONTAMINATION_RULE in total.rules else 0
-    threshold = manifest["decontamination"]["threshold"]
-    _write_usage(folder, index, usage)
-    order = np.argsort(-usage.astype(np.int64), kind="stable")
-    common = [int(ngram) for ngram in order[:COMMON] if usage[ngram] >= threshold]
-    removed_by: dict[str, int] = collections.Counter(row["benchmark"] for row in contaminated)
-    shown = _matches_shown(contaminated)
-    return model.ContaminationReport(
-        documents=reached,
-        removed=len(contaminated),
-        shortest=max(1, index.header.min_words),
-        longest=index.header.max_words,
-        common_usage=threshold,
-        exempted=int((usage >= threshold).sum()),
-        common=[
-            model.NgramCount(words=" ".join(index.explain(ngram).words), count=int(usage[ngram]))
-            for ngram in common
-        ],
-        benchmarks=[
-            model.BenchmarkHits(
-                name=benchmark.key,
-                items=benchmark.items,
-                items_found=len({row["item"] for row in contaminated if row["benchmark"] == benchmark.key}),
-                documents=removed_by.get(benchmark.key, 0),
-                matches=[
-                    model.Match(
-                        document=examples.at(examples.want_ordinal(row["ordinal"])),
-                        item=row["item"],
-                        n=row["n"],
-                        words=row["words"],
-                    )
-                    for row in shown
-                    if row["benchmark"] == benchmark.key
-                ],
-            )
-            for benchmark in index.header.benchmarks
-        ],
-        skipped=[*index.header.skipped, *index.header.missing],
-    )
-
-
-def _write_usage(folder: OutputFolder, index: Any, usage: np.ndarray) -> None:
-    """`decisions/ngram_usage.parquet`: every benchmark n-gram that the corpus holds, with its number of documents."""
-    found = np.flatnonzero(usage)
-    named = [index.explain(int(ngram)) for ngram in found]
-    table = pa.table(
-        {
-            "benchmark": pa.array([each.benchmark for each in named], pa.string()),
-            "item": pa.array([each.item for each in named], pa.string()),
-            "n": pa.array([each.n for each in named], pa.int32()),
-            "words": pa.array([" ".join(each.words) for each in named], pa.string()),
-            "documents": pa.array(usage[found], pa.uint32()),
-        }
-    )
-    with storage.write_atomically(folder.within("decisions", "ngram_usage.parquet")) as file:
-        pq.write_table(table, file, compression="zstd")

@@ -7,10 +7,10 @@ Three counts that know nothing of each other must agree: rows harvested, decisio
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import datetime
 import hashlib
 import importlib.metadata
-import io
 import json
 import os
 import platform
@@ -18,12 +18,13 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipeline import pool, progress, storage
+from pipeline import contamination, pool, progress, storage
 from pipeline.chunks import HarvestedChunk, Split
 from pipeline.config import JobConfig
-from pipeline.decide import CONTAMINATION_RULE, DUPLICATE_RULES, DecidePlan, Settled, decide, screen
+from pipeline.contamination import ContaminationPlan
+from pipeline.decide import DUPLICATE_RULES, DecidePlan, Settled, count_ngrams, decide, ledger_path, screen
 from pipeline.dedup.earlier import EarlierFile, earlier_chunks, find_earlier
 from pipeline.engine import Engine, RunnerSettings
 from pipeline.errors import UserError
@@ -45,6 +46,10 @@ from pipeline.sources.discover import SourceConfig, plan_splits
 from pipeline.stages import StageSettings, build_stages
 from pipeline.summary import ChunkSummary, ReportRule, SourceSummary, StageSummary, add_up
 
+if TYPE_CHECKING:
+    from decontam.ngrams import NgramIndex
+    from decontam.settings import DecontaminationSettings
+
 DEFERRED = ("lines", "quality")
 """Stages whose rules come after deduplication in the recipe."""
 
@@ -63,6 +68,8 @@ class Plan:
     rules: list[Rule]
     inputs: list[dict[str, Any]]
     against: list[EarlierFile] = field(default_factory=list)
+    index: str | None = None
+    """The digest of the benchmark index, once it is there."""
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -73,6 +80,15 @@ class Plan:
             "configuration": self.config.model_dump(mode="json", by_alias=True),
             "inputs": self.inputs,
             "against": [{"path": each.path, **_state(each.path)} for each in self.against],
+            **self._benchmarks,
+        }
+
+    @property
+    def _benchmarks(self) -> dict[str, Any]:
+        usage = self.config.decontamination.usage
+        return {
+            **({"index": self.index} if self.index is not None else {}),
+            **({"usage": _state(usage)} if self.index is not None and usage is not None else {}),
         }
 
 
@@ -157,9 +173,11 @@ def execute(
     Raises:
         UserError: with exit code 1 when the run ended but its books do not balance.
     """
+    index = open_benchmarks(plan.config.decontamination)
+    plan = dataclasses.replace(plan, index=index.header.digest if index is not None else None)
     folder = OutputFolder(plan.output)
     with folder.locked():
-        index_path = _build_index(plan, folder)
+        index_path = _place_index(plan, folder, index)
         harvest_plan = _harvest_plan(plan, folder, index_path)
         keep = [path.rsplit("/", 1)[-1] for path in (harvest_plan.folder, index_path) if path is not None]
         if folder.prepare(plan.identity, overwrite=overwrite, keep=keep):
@@ -170,6 +188,27 @@ def execute(
             manifest = _Run(plan, folder, harvest_plan, engine).run()
         folder.finish(manifest, keep if plan.config.keep_measures else [])
     return Outcome(manifest, plan.output)
+
+
+def count_usage(plan: Plan, target: str, runner: RunnerSettings, *, quiet: bool | None = None) -> int:
+    """Write the usage table of a corpus (`decontam.usage`); `plan.output` is the folder for what it needs meanwhile.
+
+    Raises:
+        UserError: as `execute`.
+    """
+    index = open_benchmarks(plan.config.decontamination)
+    if index is None:
+        raise UserError("no benchmarks: give --benchmarks FILE.")
+    plan = dataclasses.replace(plan, index=index.header.digest)
+    folder = OutputFolder(plan.output)
+    with folder.locked():
+        index_path = _place_index(plan, folder, index)
+        harvest_plan = _harvest_plan(plan, folder, index_path)
+        folder.prepare(plan.identity, overwrite=True, keep=[])
+        with _engine(folder, runner, quiet) as engine:
+            found = _Run(plan, folder, harvest_plan, engine).count_usage(target)
+    storage.remove(plan.output)
+    return found
 
 
 @contextlib.contextmanager
@@ -183,24 +222,52 @@ def _engine(folder: OutputFolder, runner: RunnerSettings, quiet: bool | None) ->
         yield Engine(storage.join(folder.work, "tasks"), runner, display)
 
 
-def _build_index(plan: Plan, folder: OutputFolder) -> str | None:
-    """Write the benchmark index under a name that says what is in it; None without benchmarks."""
-    settings = plan.config.decontamination
+def open_benchmarks(settings: DecontaminationSettings) -> NgramIndex | None:
+    """The index of the benchmarks that the settings name, built or opened; None without benchmarks.
+
+    Raises:
+        UserError: for whatever is wrong with them.
+    """
     if settings.benchmarks is None:
         return None
+    if settings.usage is not None and not storage.exists(settings.usage):
+        raise UserError(f"there is no usage table {settings.usage}; `decontam usage` makes one.")
     from decontam.build import build_index
     from decontam.errors import BenchmarkError
+    from decontam.ngrams import NgramIndex
+    from decontam.registry import resolve
 
+    path = resolve(settings.benchmarks)
     try:
-        index = build_index(settings)
+        if not path.endswith(contamination.INDEX_ENDING):
+            return build_index(settings.model_copy(update={"benchmarks": path}))
+        index = NgramIndex.open(path)
+    except FileNotFoundError as error:
+        raise UserError(f"there is no benchmark index {settings.benchmarks}.") from error
     except BenchmarkError as error:
         raise UserError(str(error)) from error
-    content = io.BytesIO()
-    index.write(content)
-    digest = hashlib.blake2b(content.getvalue(), digest_size=8).hexdigest()
-    path = storage.join(folder.work, f"benchmarks-{digest}.arrow")
+    header = index.header
+    for name in ("parts", "min_words", "max_words"):
+        asked = getattr(settings, name)
+        if name in settings.model_fields_set and asked != getattr(header, name):
+            raise UserError(
+                f"the index {settings.benchmarks} was made with {name} {getattr(header, name)}, not {asked}. "
+                "Make one with `decontam index`, or leave that setting out."
+            )
+    return index
+
+
+def _place_index(plan: Plan, folder: OutputFolder, index: NgramIndex | None) -> str | None:
+    """Write the benchmark index under a name that says what is in it; one that the user made stays where it is."""
+    given = plan.config.decontamination.benchmarks
+    if index is None or given is None:
+        return None
+    if given.endswith(contamination.INDEX_ENDING):
+        return given
+    path = storage.join(folder.work, f"benchmarks-{index.header.digest[:16]}{contamination.INDEX_ENDING}")
     if not storage.exists(path):
-        storage.write_bytes(path, content.getvalue())
+        with storage.write_atomically(path) as file:
+            index.write(file)
     return path
 
 
@@ -236,7 +303,8 @@ class _Run:
         self.started = time.perf_counter()
         self.created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
         self.duplicates: Any = None
-        self.contamination: dict[str, int] | None = None
+        self.contamination: ContaminationPlan | None = None
+        self.published_ngrams: Any = None
         self.repeated_lines: int | None = None
 
     def run(self) -> dict[str, Any]:
@@ -253,7 +321,7 @@ class _Run:
         )
         documents, ledgers = publish(chunks, settled, publish_plan, self.engine)
         check_books(chunks, total, documents, ledgers)
-        manifest = self.manifest(receipts, total, documents, ledgers)
+        manifest = self.manifest(receipts, settled, total, documents, ledgers)
         self.report(chunks, settled, total, manifest)
         return manifest
 
@@ -273,6 +341,27 @@ class _Run:
         return self.engine.run("harvest.again", harvest_split, items, self.harvest_plan)
 
     def decide(self, chunks: list[HarvestedChunk]) -> list[Settled]:
+        plan = self.decide_plan(chunks)
+        settled = decide(chunks, plan, report_rules(self.plan), self.engine)
+        if self.contamination is not None:
+            self.published_ngrams = contamination.published_ngrams(
+                chunks, settled, self.contamination, self.engine
+            )
+        return settled
+
+    def count_usage(self, target: str) -> int:
+        """Count benchmark n-grams, decide nothing, and write the usage table; the n-grams found."""
+        _, chunks = self.harvest()
+        plan = self.decide_plan(chunks)
+        count_ngrams(chunks, plan, self.engine)
+        assert self.contamination is not None  # noqa: S101 - the caller has checked
+        with storage.write_atomically(target) as file:
+            return contamination.write_usage_table(
+                file, self.contamination, chunks, [ledger_path(plan.folder, chunk.key) for chunk in chunks]
+            )
+
+    def decide_plan(self, chunks: list[HarvestedChunk]) -> DecidePlan:
+        """Everything that deciding a chunk needs; finds the duplicates."""
         config, stages = self.plan.config, self.harvest_plan.stages
         plan = DecidePlan(
             folder=storage.join(self.folder.work, "decide"),
@@ -283,8 +372,7 @@ class _Run:
             examples=EXAMPLES if len(chunks) <= 200 else 1,
         )
         if stages.decontamination_index is not None:
-            self.contamination = self._contamination(sum(chunk.text_bytes for chunk in chunks))
-            plan = plan.model_copy(update=self.contamination)
+            self.contamination = self._contamination(chunks, plan.folder)
         if config.dedup is not None:
             from pipeline.dedup.phase import find_duplicates
 
@@ -303,7 +391,7 @@ class _Run:
             plan = plan.model_copy(
                 update={"removals": tuple(self.duplicates.removals), "earlier": self.duplicates.earlier}
             )
-        return decide(chunks, plan, report_rules(self.plan), self.engine)
+        return plan.model_copy(update={"contamination": self.contamination})
 
     def find_repeated_lines(self, chunks: list[HarvestedChunk], settled: list[Settled]) -> str | None:
         settings = self.plan.config.repeated_lines
@@ -314,17 +402,20 @@ class _Run:
         path, self.repeated_lines = find_repeated_lines(chunks, ledgers, settings, self.engine, folder)
         return path
 
-    def _contamination(self, text_bytes: int) -> dict[str, int]:
-        from decontam.ngrams import NgramIndex
-        from decontam.rule import resolve_threshold
-
-        index = NgramIndex.open(self.harvest_plan.stages.decontamination_index)  # type: ignore[arg-type]
-        threshold = resolve_threshold(self.plan.config.decontamination.threshold, text_bytes)
-        return {"ngrams": index.size, "threshold": threshold}
+    def _contamination(self, chunks: Sequence[HarvestedChunk], folder: str) -> ContaminationPlan:
+        path = self.harvest_plan.stages.decontamination_index
+        assert path is not None  # noqa: S101 - the caller has asked
+        return contamination.resolve(
+            self.plan.config.decontamination,
+            path,
+            folder,
+            text_bytes=sum(chunk.text_bytes for chunk in chunks),
+        )
 
     def manifest(
         self,
         receipts: Sequence[HarvestReceipt],
+        settled: Sequence[Settled],
         total: ChunkSummary,
         documents: Sequence[Written],
         ledgers: Sequence[Written],
@@ -361,11 +452,18 @@ class _Run:
                 "input": sum(item["bytes"] for item in self.plan.inputs),  # input files as stored
                 "bodies": total.raw_bytes,  # bodies of pages
                 "extracted_text": total.extracted_bytes,  # text behind extraction
-                "published_text": total.published_bytes,  # text of the published documents
+                "published_text": sum(
+                    file.text_bytes for file in documents
+                ),  # text of the published documents
                 "documents": sum(file.bytes for file in documents),  # files of `documents/` as stored
             },
             "words": total.words,  # words of the published documents (`gopher.word_count`)
-            "decontamination": self.contamination,  # n-grams of the index and the threshold; null where it did not run
+            # rule, threshold, unit, index, and documents removed by either rule at some thresholds; null where it did not run
+            "decontamination": contamination.account(
+                self.contamination, self.plan.config.decontamination, settled
+            )
+            if self.contamination is not None
+            else None,
             "repeated_lines": self.repeated_lines,  # different lines that were removed everywhere; null where not asked for
             "languages": dict(sorted(total.languages.items())),  # published documents by language
             "outputs": [  # files of `documents/`, `rejected/` and `failed/`
@@ -404,6 +502,8 @@ class _Run:
             total,
             manifest,
             self.duplicates,
+            self.contamination,
+            self.published_ngrams,
             self.engine,
         )
 
@@ -427,10 +527,11 @@ def report_rules(plan: Plan) -> list[ReportRule]:
     duplicates = []
     if plan.config.dedup is not None:
         duplicates = [ReportRule(name=name, stage="duplicates") for name in DUPLICATE_RULES.values()]
-    contamination = []
+    last = []
     if plan.config.decontamination.benchmarks is not None:
-        contamination = [ReportRule(name=CONTAMINATION_RULE, stage="decontamination")]
-    return [*first, *duplicates, *later, *contamination]
+        name = contamination.rule_name(plan.config.decontamination.rule)
+        last = [ReportRule(name=name, stage="decontamination")]
+    return [*first, *duplicates, *later, *last]
 
 
 def stage_order(plan: Plan) -> list[str]:
@@ -438,8 +539,8 @@ def stage_order(plan: Plan) -> list[str]:
     names = [stage.name for stage in build_stages(plan.config.stages())]
     first = [name for name in names if name not in DEFERRED]
     duplicates = ["duplicates"] if plan.config.dedup is not None else []
-    contamination = ["decontamination"] if plan.config.decontamination.benchmarks is not None else []
-    return [*first, *duplicates, *(name for name in names if name in DEFERRED), *contamination]
+    last = ["decontamination"] if plan.config.decontamination.benchmarks is not None else []
+    return [*first, *duplicates, *(name for name in names if name in DEFERRED), *last]
 
 
 def funnel(plan: Plan, total: ChunkSummary) -> list[dict[str, Any]]:

@@ -97,12 +97,29 @@ def _decontamination(report: RunReport) -> Iterator[RunWarning]:
             advice="A model trained on this output cannot be evaluated fairly. Add a decontamination "
             "section to the configuration, or run the decontam command on the output.",
         )
-    elif contamination.skipped:
+        return
+    absent = [*contamination.skipped, *contamination.missing]
+    if absent:
         yield RunWarning(
-            title=f"{plural(len(contamination.skipped), 'benchmark was', 'benchmarks were')} not compared",
-            detail=_listed(contamination.skipped),
+            title=f"{plural(len(absent), 'benchmark was', 'benchmarks were')} not compared",
+            detail=_listed(absent),
             advice="Put their files under the benchmark root and decide again, or do not report "
             "scores on them.",
+        )
+    if contamination.unit == "none" and contamination.with_match:
+        yield RunWarning(
+            title="Contaminated documents were published",
+            detail=f"{plural(contamination.with_match, 'document')} with a match; the unit is none, so that "
+            "matches are only reported.",
+            advice="Decide again with --unit document before training on this output.",
+        )
+    if contamination.forced:
+        yield RunWarning(
+            title="The rule any was forced on a small corpus",
+            detail=f"{number(contamination.with_match)} of {plural(contamination.documents, 'document')} "
+            f"({percent(contamination.with_match, contamination.documents)}) match.",
+            advice="Ordinary 4-grams are rare in a small corpus, so this rule removes ordinary text. Use the "
+            "rule item, or give --usage with counts of a bigger corpus.",
         )
 
 

@@ -14,12 +14,14 @@ from typing import Any
 import jinja2
 import yaml
 
-from pipeline.report import formats, hostile
+from pipeline.report import contamination_view, formats, hostile
 from pipeline.report.advice import all_warnings
 from pipeline.report.html import verdict
 from pipeline.report.model import RunReport
 
 DATA_FILES = "documents/*.parquet"
+MOST_EXPOSED = 50
+"""Benchmarks whose exposure the card shows."""
 
 _SIZES = (
     (10**3, "n<1K"),
@@ -115,5 +117,14 @@ def _environment() -> jinja2.Environment:
         "code": code,
         "fenced": fenced,
     }
-    environment.globals |= {"percent": formats.percent, "plural": formats.plural}
+    environment.globals |= {
+        "percent": formats.percent,
+        "plural": formats.plural,
+        "outcome_sentence": contamination_view.outcome_sentence,
+        "exposed": contamination_view.exposed,
+        "exposure_shares": contamination_view.exposure_shares,
+        "known": contamination_view.known,
+        "DEFINITIONS": contamination_view.DEFINITIONS,
+        "MOST_EXPOSED": MOST_EXPOSED,
+    }
     return environment

@@ -35,9 +35,13 @@ _ADDRESS = re.compile(r"[!-~\u00a1-\uffef]+")
 
 def plain(text: str, limit: int = LABEL) -> str:
     """The text on one line, cut, with steering characters as ⟨U+202E⟩; still to be escaped."""
-    cut = _PILED.sub(r"\1", text[:limit])
-    shown = _SPECIAL.sub(_plain_mark, cut).strip()
+    shown = one_line(text[:limit]).strip()
     return f"{shown}…" if len(text) > limit else shown
+
+
+def one_line(text: str) -> str:
+    """The text on one line, whole, with steering characters shown; still to be escaped."""
+    return _SPECIAL.sub(_plain_mark, _PILED.sub(r"\1", text))
 
 
 def lines(text: str) -> str:
@@ -58,16 +62,27 @@ def label(text: str, limit: int = LABEL) -> Markup:
 
 def excerpt(text: str, limit: int = EXCERPT) -> Markup:
     """The beginning of a document's text as HTML: line ends and steering characters shown, length told."""
-    cut = _PILED.sub(r"\1", text[:limit]).strip()
-    pieces: list[str] = []
-    end = 0
-    for match in _SPECIAL.finditer(cut):
-        pieces += [escape(cut[end : match.start()]), _rich_mark(match)]
-        end = match.end()
-    pieces.append(escape(cut[end:]))
+    shown = _rich(text[:limit].strip())
     if len(text) > limit:
-        pieces.append(Markup('… <span class="cut-note">{:,} characters in all</span>').format(len(text)))
-    return Markup('<bdi dir="auto">{}</bdi>').format(Markup("").join(pieces))
+        shown += Markup('… <span class="cut-note">{:,} characters in all</span>').format(len(text))
+    return Markup('<bdi dir="auto">{}</bdi>').format(shown)
+
+
+def passage(before: str, match: str, after: str, limit: int = EXCERPT) -> Markup:
+    """A match marked in what surrounds it, as HTML; the surroundings are cut on the far side, a long match inside."""
+    half = limit // 2
+    marked = _rich(match)
+    if len(match) > 2 * limit:
+        left_out = len(match) - 2 * limit
+        note = Markup(' … <span class="cut-note">{:,} characters</span> … ').format(left_out)
+        marked = _rich(match[:limit]) + note + _rich(match[-limit:])
+    return Markup('<bdi dir="auto">{}{}<mark>{}</mark>{}{}</bdi>').format(
+        "…" if len(before) > half else "",
+        _rich(before[-half:].lstrip()),
+        marked,
+        _rich(after[:half].rstrip()),
+        "…" if len(after) > half else "",
+    )
 
 
 def address(url: str | None) -> Markup:
@@ -95,6 +110,18 @@ def _shorten(url: str, limit: int) -> str:
     if len(url) <= limit:
         return url
     return f"{url[: limit * 2 // 3]}…{url[-limit // 3 :]}"
+
+
+def _rich(text: str) -> Markup:
+    """A piece of text as HTML, with line ends and steering characters shown."""
+    cut = _PILED.sub(r"\1", text)
+    pieces: list[str] = []
+    end = 0
+    for found in _SPECIAL.finditer(cut):
+        pieces += [escape(cut[end : found.start()]), _rich_mark(found)]
+        end = found.end()
+    pieces.append(escape(cut[end:]))
+    return Markup("").join(pieces)
 
 
 def _code_point(match: re.Match[str]) -> str:

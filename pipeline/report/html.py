@@ -19,7 +19,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from pipeline.report import charts, formats, hostile
+from pipeline.report import charts, contamination_view, formats, hostile
 from pipeline.report.advice import all_warnings
 from pipeline.report.charts import Part, Row
 from pipeline.report.model import Books, DuplicateReport, RuleReport, RunReport, StageCount
@@ -30,6 +30,8 @@ MOST_SOURCES = 8
 """Sources with a column of their own."""
 SHOWN_ROWS = 20
 """Rows, groups or clusters shown of an open-ended list."""
+MOST_BENCHMARKS = 2000
+"""Benchmarks of a table that stands folded."""
 TOP_VALUES = 12
 """Bars for the most frequent values of a text column."""
 CLUSTER_SIZES = (2, 3, 4, 5, 10, 20, 50, 100, 1000, 10_000)
@@ -230,6 +232,7 @@ def _environment() -> jinja2.Environment:
         "block": hostile.block,
         "traceback": _traceback,
         "groupby_order": _group_in_order,
+        "count": _count,
     }
     environment.globals |= {
         "percent": formats.percent,
@@ -241,10 +244,27 @@ def _environment() -> jinja2.Environment:
         "share_bar": share_bar,
         "outcome_bar": outcome_bar,
         "cpu_bar": functools.partial(share_bar, kind="kept"),
+        "passage": hostile.passage,
+        "settings_of": contamination_view.settings_of,
+        "outcome_sentence": contamination_view.outcome_sentence,
+        "effect_table": contamination_view.effect_table,
+        "exposure_shares": contamination_view.exposure_shares,
+        "found_benchmarks": contamination_view.found_benchmarks,
+        "other_benchmarks": contamination_view.other_benchmarks,
+        "exposed": contamination_view.exposed,
+        "known": contamination_view.known,
+        "DEFINITIONS": contamination_view.DEFINITIONS,
+        "OUTCOMES": contamination_view.OUTCOMES,
+        "MOST_BENCHMARKS": MOST_BENCHMARKS,
         "MOST_ROWS": MOST_ROWS,
         "SHOWN_ROWS": SHOWN_ROWS,
     }
     return environment
+
+
+def _count(value: int | None) -> str:
+    """A count, or a dash where it is not known."""
+    return "–" if value is None else formats.number(value)
 
 
 def _traceback(text: str, limit: int = 4000) -> Markup:

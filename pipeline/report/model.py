@@ -8,18 +8,24 @@ documents unless the name says otherwise, sizes are bytes, times are seconds.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, Field, model_validator
 
+from pipeline.report.base import STRICT, Seconds
+from pipeline.report.base import Count as Count
+from pipeline.report.base import Example as Example
+from pipeline.report.contamination import BenchmarkHits as BenchmarkHits
+from pipeline.report.contamination import ContaminationReport as ContaminationReport
+from pipeline.report.contamination import Effect as Effect
+from pipeline.report.contamination import Match as Match
+from pipeline.report.contamination import NgramCount as NgramCount
+from pipeline.report.contamination import UsageTable as UsageTable
 from pipeline.report.histograms import Limits, limits_of
-
-Count = Annotated[int, Field(ge=0)]
-Seconds = Annotated[float, Field(ge=0)]
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
+    model_config = STRICT
 
 
 class InputFile(_Part):
@@ -78,17 +84,6 @@ class Books(_Part):
     def balances(self) -> bool:
         """Whether every document is accounted for exactly once."""
         return self.missing == 0
-
-
-class Example(_Part):
-    """A document shown to a person: `value` is what the rule measured, `text` an excerpt or a traceback."""
-
-    id: str
-    url: str | None = None
-    title: str | None = None
-    source: str | None = None
-    value: bool | int | float | str | None = None
-    text: str = ""
 
 
 class ValueCount(_Part):
@@ -194,59 +189,6 @@ class DuplicateReport(_Part):
     def cluster_count(self) -> int:
         """Clusters of two documents or more."""
         return sum(self.sizes.values())
-
-
-class Match(_Part):
-    """A document that collides with a benchmark: the item, the n-gram's length and its words."""
-
-    document: Example
-    item: str
-    n: Annotated[int, Field(ge=1)]
-    words: str
-
-
-class BenchmarkHits(_Part):
-    """One benchmark's collisions: its items, the items found in the corpus, and the documents removed for it.
-
-    A document that collides with two benchmarks counts for both.
-    """
-
-    name: str
-    items: Count
-    items_found: Count | None = None
-    documents: Count
-    matches: list[Match] = []
-
-
-class NgramCount(_Part):
-    """An n-gram of a benchmark and how often the corpus uses it."""
-
-    words: str
-    count: Count
-
-
-class ContaminationReport(_Part):
-    """What decontamination did, benchmark by benchmark.
-
-    Attributes:
-        documents: documents scanned.
-        removed: documents removed, each counted once.
-        shortest, longest: the lengths of n-gram compared, in words.
-        common_usage: an n-gram that occurs this often in the corpus does not count; None where none is
-            exempt.
-        exempted: how many n-grams common usage exempted; `common`: the most frequent of them.
-        skipped: benchmarks named by the registry that were not compared.
-    """
-
-    documents: Count
-    removed: Count
-    shortest: Annotated[int, Field(ge=1)]
-    longest: Annotated[int, Field(ge=1)]
-    common_usage: Count | None = None
-    exempted: Count = 0
-    common: list[NgramCount] = []
-    benchmarks: list[BenchmarkHits] = []
-    skipped: list[str] = []
 
 
 class FailureGroup(_Part):

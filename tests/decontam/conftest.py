@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -13,6 +14,7 @@ from decontam.ngrams import NgramIndex
 from decontam.settings import DecontaminationSettings
 
 Write = Callable[..., str]
+Gram = tuple[str, ...]
 
 
 def write_registry(folder: Path, benchmarks: dict[str, Sequence[Any]], **entry: Any) -> str:
@@ -32,6 +34,28 @@ def index_of(folder: Path, prompts: Sequence[Any], **settings: Any) -> NgramInde
     """The index of one benchmark `toy` with these prompts."""
     path = write_registry(folder, {"toy": prompts})
     return build_index(DecontaminationSettings(benchmarks=path, **settings))
+
+
+def ids_of(index: NgramIndex) -> np.ndarray:
+    """All n-gram ids of an index, ascending: the `permitted` bits of its rows."""
+    rows = np.repeat(index.tables.rows, 10)
+    numbers = np.arange(len(rows), dtype=np.uint32)
+    return numbers[(rows >> (numbers % 10).astype(np.uint64)) & np.uint64(1) == 1]
+
+
+def grams_of(index: NgramIndex) -> dict[Gram, int]:
+    """All n-grams of an index and their ids."""
+    ids = ids_of(index)
+    words = index.describe(ids).column("words").to_pylist()
+    grams = {tuple(text.split(" ")): int(ngram) for text, ngram in zip(words, ids, strict=True)}
+    assert len(grams) == len(ids)
+    return grams
+
+
+def item_grams_of(index: NgramIndex) -> set[str]:
+    """The n-grams of the rule `item`, with a space between words."""
+    ids = ids_of(index)
+    return set(index.describe(ids[index.is_item(ids)]).column("words").to_pylist())
 
 
 @pytest.fixture(scope="module")

@@ -3,73 +3,83 @@ from __future__ import annotations
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from decontam.rule import contaminated, count_hits, resolve_threshold
+from decontam.rule import (
+    UNSEEN,
+    any_is_meant,
+    blamed,
+    count_hits,
+    fewest_uses,
+    flatten,
+    resolve_threshold,
+)
 
-HITS = pa.array([[0, 2], [], None, [2], [1, 2]], pa.list_(pa.uint32()))
+LIMIT = 20
+DOCUMENTS = st.lists(st.lists(st.integers(0, LIMIT - 1), unique=True).map(sorted), max_size=8)
+
+
+def hits(*documents: list[int] | None) -> pa.Array:
+    return pa.array(documents, pa.list_(pa.uint32()))
 
 
 def test_counts_are_of_documents() -> None:
-    ids, counts = count_hits(HITS, 4)
-    assert ids.tolist() == [0, 1, 2]
-    assert counts.tolist() == [1, 1, 3]
-
-
-def test_counts_of_a_slice_and_of_nothing() -> None:
-    ids, counts = count_hits(HITS.slice(3), 4)
-    assert (ids.tolist(), counts.tolist()) == ([1, 2], [1, 2])
-    ids, counts = count_hits(HITS.slice(1, 2), 4)
-    assert (ids.tolist(), counts.tolist()) == ([], [])
+    ids, counts = count_hits(hits([1, 5], [5], None, []), 6)
+    assert ids.tolist() == [1, 5]
+    assert counts.tolist() == [1, 2]
 
 
 def test_hits_of_another_index_are_refused() -> None:
-    with pytest.raises(ValueError, match="n-gram 2 is not one of the 2"):
-        count_hits(HITS, 2)
+    with pytest.raises(ValueError, match="n-gram 6 is not below 6"):
+        count_hits(hits([6]), 6)
+
+
+def test_no_documents() -> None:
+    ids, counts = count_hits(hits(), 6)
+    assert len(ids) == len(counts) == 0
 
 
 @pytest.mark.parametrize(
-    ("threshold", "expected"),
+    ("asked", "corpus", "threshold"),
     [
-        (1, [False, False, False, False, False]),
-        (2, [True, False, False, False, True]),
-        (3, [True, False, False, False, True]),
-        (4, [True, False, False, True, True]),
+        (1000, 1, 1000),
+        (7, 10**15, 7),
+        ("auto", 0, 10),
+        ("auto", 65_000_000, 10),
+        ("auto", 653_000_000, 100),
+        ("auto", 6_500_000_000, 1000),
+        ("auto", 10**15, 1000),
     ],
 )
-def test_an_ngram_that_reaches_the_threshold_is_common_usage(threshold: int, expected: list[bool]) -> None:
-    mask, _, _ = contaminated(HITS, np.array([1, 1, 3, 0]), threshold)
-    assert mask.tolist() == expected
+def test_auto_scales_with_the_corpus(asked: int, corpus: int, threshold: int) -> None:
+    assert resolve_threshold(asked, corpus) == threshold  # type: ignore[arg-type]
 
 
-def test_the_first_offending_ngram_and_its_count_are_given() -> None:
-    mask, ngrams, counts = contaminated(HITS, np.array([1, 1, 3, 0]), 3)
-    assert mask.tolist() == [True, False, False, False, True]
-    assert ngrams.tolist() == [0, -1, -1, -1, 1]
-    assert counts.tolist() == [1, -1, -1, -1, 1]
+def test_any_needs_ten_terabytes_at_a_thousand_uses() -> None:
+    assert any_is_meant(1000, 10**13)
+    assert not any_is_meant(1000, 10**13 - 1)
+    assert any_is_meant(1, 10**10)
 
 
-def test_hits_as_they_come_back_from_parquet_are_the_same() -> None:
-    chunked = pa.chunked_array([HITS.slice(0, 2), HITS.slice(2)]).cast(pa.large_list(pa.uint32()))
-    mask, ngrams, _ = contaminated(chunked, np.array([1, 1, 3, 0]), 4)
-    assert mask.tolist() == [True, False, False, True, True]
-    assert ngrams.tolist() == [0, -1, -1, 2, 1]
-
-
-@pytest.mark.parametrize(
-    ("corpus_bytes", "expected"),
-    [
-        (0, 10),
-        (65_000_000, 10),
-        (66_000_000, 10),
-        (71_500_000, 11),
-        (653_000_000, 100),
-        (6_500_000_000, 1000),
-        (10**13, 1000),
-    ],
-)
-def test_auto_follows_the_size_of_the_corpus_between_its_bounds(corpus_bytes: int, expected: int) -> None:
-    assert resolve_threshold("auto", corpus_bytes) == expected
-
-
-def test_a_given_threshold_stands() -> None:
-    assert resolve_threshold(1000, 5) == 1000
+@given(DOCUMENTS, st.lists(st.integers(1, 5), min_size=LIMIT, max_size=LIMIT), st.integers(1, 6))
+def test_a_document_is_contaminated_when_one_of_its_ngrams_is_rare(
+    documents: list[list[int]], uses: list[int], threshold: int
+) -> None:
+    offsets, ids = flatten(hits(*documents))
+    counts = np.array(uses, np.int64)[ids]
+    lengths = (4 + ids % 10).astype(np.uint8)
+    chosen = ids % 2 == 0
+    fewest = fewest_uses(offsets, counts, chosen)
+    places = blamed(offsets, ids, counts, lengths, chosen & (counts < threshold))
+    for row, document in enumerate(documents):
+        even = [each for each in document if each % 2 == 0]
+        assert fewest[row] == min((uses[each] for each in even), default=UNSEEN)
+        rare = [each for each in even if uses[each] < threshold]
+        assert (fewest[row] < threshold) == bool(rare)
+        if not rare:
+            assert places[row] == -1
+        else:
+            best = min(rare, key=lambda each: (-(4 + each % 10), uses[each], each))
+            assert offsets[row] <= places[row] < offsets[row + 1]
+            assert ids[places[row]] == best

@@ -17,12 +17,14 @@ def test_the_defaults_are_the_recipe_s() -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"min_words": 0},
+        {"min_words": 3},
         {"min_words": 14},
-        {"max_words": 33},
+        {"max_words": 14},
+        {"max_words": 3},
         {"threshold": 0},
         {"threshold": "automatic"},
-        {"rule": "any"},
+        {"rule": "some"},
+        {"unit": "page"},
         {"parts": ()},
         {"parts": ("question",)},
         {"parts": ("prompt", "prompt")},

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from decontam.exposure import Exposure
 from pipeline.report.histograms import choose_edges, count_values, limits_of
 from pipeline.report.model import (
     BenchmarkHits,
@@ -16,6 +17,7 @@ from pipeline.report.model import (
     ColumnNote,
     ContaminationReport,
     DuplicateReport,
+    Effect,
     Example,
     FailureGroup,
     Histogram,
@@ -27,6 +29,7 @@ from pipeline.report.model import (
     RunWarning,
     StageCount,
     Timing,
+    UsageTable,
     ValueCount,
 )
 
@@ -272,30 +275,103 @@ def _duplicates(compared: int) -> DuplicateReport:
 
 def _contamination(scanned: int) -> ContaminationReport:
     words = "which of the following best describes the function of the mitochondria"
+    context = Match(
+        document=document(6),
+        item="test/17",
+        n=11,
+        words=words,
+        part="prompt",
+        before="A list of questions that students of the first year should be able to answer.\n\n17. ",
+        match="Which of the following BEST describes\nthe function of the mitochondria",
+        after="?\n(A) They make proteins. (B) They turn food into energy that the cell can use.",
+        documents=2,
+        shared_by=3,
+    )
+    plain = Match(document=document(14), item="test/18", n=13, words="a match without its context")
+    hits = {
+        "mmlu/high_school_biology": (310, 6, 9),
+        "arc/challenge": (1172, 4, 6),
+        "gsm8k": (1319, 2, 3),
+        "bigbench/mult_data_wrangling": (1500, 0, 0),
+    }
+    exposures = {"mmlu/high_school_biology": _exposure("mmlu/high_school_biology", 310, 5)}
+    exposures["bigbench/mult_data_wrangling"] = _exposure("bigbench/mult_data_wrangling", 1500, 220)
     return ContaminationReport(
         documents=scanned,
         removed=17,
         shortest=4,
         longest=13,
-        common_usage=1000,
+        parts=("prompt", "choices"),
+        common_usage=10,
+        threshold_note="auto: 1000 at 6.5 GB of text, in proportion for 3.1 MB, at least 10",
+        usage=UsageTable(path="/data/usage/web-2026.parquet", documents=4_211_003),
+        effects=[
+            Effect(rule=rule, threshold=threshold, documents=documents)
+            for rule, removed in (("item", (17, 21, 24, 24)), ("any", (102, 151, 188, 190)))
+            for threshold, documents in zip((10, 100, 1000, 10_000), removed, strict=True)
+        ],
+        ngrams=23_429_663,
         exempted=38,
         common=[
-            NgramCount(words="at the end of the", count=4211),
+            NgramCount(
+                words="as soon as possible", count=4211, benchmark="bigbench/mult_data_wrangling", item="77"
+            ),
             NgramCount(words="one of the most important", count=1933),
         ],
         benchmarks=[
-            BenchmarkHits(
-                name="mmlu/high_school_biology",
-                items=310,
-                items_found=6,
-                documents=9,
-                matches=[Match(document=document(6), item="test/17", n=11, words=words)],
+            *(
+                BenchmarkHits(
+                    name=name,
+                    items=items,
+                    matchable=items - items // 9 - 2,
+                    too_short=items // 9,
+                    template=2,
+                    items_found=found,
+                    documents=documents,
+                    matches=[context, plain] if "biology" in name else [],
+                    exposure=exposures.get(name, _exposure(name, items, 0)),
+                )
+                for name, (items, found, documents) in hits.items()
             ),
-            BenchmarkHits(name="arc/challenge", items=1172, items_found=4, documents=6),
-            BenchmarkHits(name="gsm8k", items=1319, items_found=2, documents=3),
-            *(BenchmarkHits(name=f"bbh/{task}", items=250, documents=0) for task in ("navigate", "snarks")),
+            *(
+                BenchmarkHits(
+                    name=f"bbh/{task}",
+                    items=250,
+                    matchable=248,
+                    too_short=0,
+                    template=2,
+                    items_found=0,
+                    documents=0,
+                    template_texts=["if you follow these instructions do you return to the starting point"],
+                    columns_read="prompt read from text",
+                    exposure=_exposure(f"bbh/{task}", 250, 0),
+                )
+                for task in ("navigate", "snarks")
+            ),
         ],
         skipped=["agieval/jec_qa_kd"],
+        missing=["gpqa/diamond", "hle"],
+    )
+
+
+def _exposure(benchmark: str, items: int, found: int) -> Exposure:
+    """A benchmark of which some items are in the corpus, the rest not."""
+    return Exposure(
+        benchmark=benchmark,
+        items=items,
+        gpt3_n=13,
+        gpt3_measurable=items * 3 // 4,
+        gpt3_dirty=found,
+        palm_measurable=items * 9 // 10,
+        palm_contaminated=found,
+        llama2_measurable=items * 4 // 5,
+        llama2_clean=items * 4 // 5 - found,
+        llama2_not_clean=found,
+        llama2_not_dirty=items * 4 // 5 - found // 2,
+        llama2_dirty=found // 2,
+        llama3_measurable=items * 9 // 10,
+        llama3_above_half=found,
+        llama3_mean_share=0.8 * found / (items * 9 // 10),
     )
 
 

@@ -26,6 +26,7 @@ from pipeline.report.model import (
     RunWarning,
     StageCount,
     Timing,
+    UsageTable,
     ValueCount,
 )
 from tests.pipeline.report.example import example_report
@@ -113,17 +114,33 @@ def hostile_report(text: str) -> RunReport:
             shortest=4,
             longest=13,
             common_usage=1000,
-            common=[NgramCount(words=text, count=1)],
+            parts=(text,),
+            threshold_note=text,
+            usage=UsageTable(path=text),
+            common=[NgramCount(words=text, count=1, benchmark=text, item=text)],
             benchmarks=[
                 BenchmarkHits(
                     name=text,
                     items=1,
                     documents=1,
-                    matches=[Match(document=example, item=text, n=4, words=text)],
+                    matches=[
+                        Match(document=example, item=text, n=4, words=text),
+                        Match(
+                            document=example,
+                            item=text,
+                            n=4,
+                            words=text,
+                            part=text,
+                            before=text,
+                            match=text,
+                            after=text,
+                        ),
+                    ],
                 ),
-                BenchmarkHits(name=text, items=1, documents=0),
+                BenchmarkHits(name=text, items=1, documents=0, template_texts=[text], columns_read=text),
             ],
             skipped=[text],
+            missing=[text],
         ),
         failures=[FailureGroup(reason=text, count=1, examples=[example])],
         timings=[Timing(stage=text, wall=1, cpu=1, documents=2)],
@@ -225,7 +242,7 @@ def test_hostile_text_is_shown_and_does_nothing() -> None:
 )
 def test_long_strings_are_cut(text: str) -> None:
     page = write_report(hostile_report(text).model_copy(update={"config_yaml": ""}))
-    assert len(page) < 200_000
+    assert len(page) < 300_000
     Page(page)
 
 
