@@ -27,13 +27,18 @@ def reported(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return function(*args, **kwargs)
         except UserError as error:
-            click.echo(f"corpusmill: {error}", err=True)
+            click.echo(f"{_program()}: {error}", err=True)
             sys.exit(error.exit_code)
         except KeyboardInterrupt:
-            click.echo("corpusmill: interrupted; the same command goes on where it was.", err=True)
+            click.echo(f"{_program()}: interrupted; the same command goes on where it was.", err=True)
             sys.exit(130)
 
     return wrapped
+
+
+def _program() -> str:
+    """The name of the program that the user has called."""
+    return click.get_current_context().find_root().command.name or "corpusmill"
 
 
 def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -49,6 +54,11 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
                 "--benchmarks", metavar="FILE", help="Registry of the benchmarks to decontaminate against."
             ),
             click.option("--benchmark-root", metavar="DIR", help="Folder of the benchmark files."),
+            click.option(
+                "--allow-missing",
+                is_flag=True,
+                help="Go on without benchmarks that have no file; the report lists them.",
+            ),
             click.option(
                 "--workers",
                 type=click.IntRange(0),
@@ -73,7 +83,7 @@ def run_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-@click.group(context_settings={"max_content_width": 110})
+@click.group("corpusmill", context_settings={"max_content_width": 110})
 @click.version_option(package_name="corpusmill")
 def main() -> None:
     """Pretraining data for language models: every document accounted for."""
@@ -103,6 +113,7 @@ def web(context: click.Context, **options: Any) -> None:
         options["inputs"],
         options["benchmarks"],
         options["benchmark_root"],
+        options["allow_missing"],
         overrides,
         options["against"],
     )
@@ -185,6 +196,17 @@ def runner_settings(options: dict[str, Any], extra: list[str]) -> Any:
         raise UserError(f"there is no option {option}.{did_you_mean(option, ours)} --help shows the options.")
     return settings
 
+
+def _add_commands() -> None:
+    """The commands that live in modules of their own; these import this one for its options."""
+    from jobs.robots import robots
+    from jobs.tokenizer import tokenizer
+
+    for command in (robots, tokenizer):
+        main.add_command(command)
+
+
+_add_commands()
 
 if __name__ == "__main__":
     main()

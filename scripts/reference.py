@@ -22,25 +22,28 @@ from pyarrow.dataset import dataset
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from decontam import exposure, usage
 from jobs import cli, decontam, demo
-from pipeline import decide, engine, harvest, publish, reporting, run
+from pipeline import contamination, engine, harvest, publish, run
 from pipeline.config import JobConfig
 from pipeline.dedup import survivors
+from pipeline.tokenizing import TrainConfig
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TARGET = ROOT / "docs" / "reference.md"
 HEAD = "Made from the code by `.venv/bin/python scripts/reference.py`: change the code, not this page.\n"
 TABLES = {"documents": (publish, "published_columns"), "rejected": (publish, "REJECTED_SCHEMA")}
 TABLES |= {"failed": (publish, "FAILED_SCHEMA"), "decisions/duplicates": (survivors, "TABLE")}
-TABLES |= {"decisions/contaminated": (decide, "CONTAMINATED")}
-TABLES |= {"decisions/ngram_usage": (reporting, "_write_usage")}
+TABLES |= {"decisions/contaminated": (contamination, "MATCHES")}
+TABLES |= {"decisions/ngram_usage": (usage, "SCHEMA"), "decisions/benchmarks": (exposure, "Exposure")}
 """Parquet files and folders of a run, with the module and name of their schema, or of the function that makes it."""
 KEYED = {"books": "source", "rules": "rule", "records": "kind", "languages": "language"}
 KEYED |= {"versions": "package", "rejected": "rule", "failed": "reason"}
+KEYED |= {"effect": "reading", "<reading>": "threshold"}
 """Objects of the manifest whose keys are data, and what the keys are."""
 MAKERS = {"books.<source>": "_account", "funnel[]": "funnel", "identity": "identity"}
-MAKERS |= {"identity.inputs[]": "_inputs", "decontamination": "_contamination"}
-"""Objects of the manifest that another function than `manifest` makes, all in pipeline/run.py."""
+MAKERS |= {"identity.inputs[]": "_inputs", "decontamination": "account"}
+"""Objects of the manifest that another function than `manifest` makes, in pipeline/run.py or pipeline/contamination.py."""
 MODELS: dict[str, type[BaseModel]] = {"outputs[]": publish.Written, "cost.phases[]": engine.PhaseCost}
 
 
@@ -116,7 +119,7 @@ def meanings(model: type[BaseModel]) -> dict[str, str]:
 
 def settings() -> Iterator[str]:
     """A section for the configuration and for each model in it."""
-    queue: list[type[BaseModel]] = [JobConfig]
+    queue: list[type[BaseModel]] = [JobConfig, TrainConfig]
     for model in queue:  # which grows meanwhile
         rows, meaning = [], meanings(model)
         for name, field in model.model_fields.items():
@@ -165,7 +168,8 @@ def key_meaning(path: str) -> str:
     parent, _, last = path.rpartition(".")
     if parent in MODELS:
         return meanings(MODELS[parent])[last]
-    said = notes(run, MAKERS.get(parent, "manifest"))[1].get(last)
+    name = MAKERS.get(parent, "manifest")
+    said = notes(contamination if name == "account" else run, name)[1].get(last)
     return said or one_line((maker := getattr(run, last, getattr(run.Plan, last, None))) and maker.__doc__)
 
 
@@ -178,10 +182,21 @@ def manifest(content: dict[str, Any]) -> str:
     return section("## manifest.json", "", "key type meaning", rows)
 
 
+def leaves(name: str, command: click.Command) -> Iterator[tuple[str, click.Command]]:
+    """The full names of the commands in a group, and the commands; `decontam run` goes by the name of its group."""
+    if isinstance(command, click.Group):
+        for inner, each in command.commands.items():
+            yield from leaves(name if (name, inner) == ("decontam", "run") else f"{name} {inner}", each)
+    else:
+        yield name, command
+
+
+COMMANDS = {**dict(leaves("corpusmill", cli.main)), **dict(leaves("decontam", decontam.main))}
+
+
 def commands() -> Iterator[str]:
     """A section for each command: its own help."""
-    known = {f"corpusmill {name}": command for name, command in cli.main.commands.items()}
-    for name, command in {**known, "decontam": decontam.main}.items():
+    for name, command in COMMANDS.items():
         context = click.Context(command, info_name=name, terminal_width=110)
         yield f"### {name}\n\n```text\n{command.get_help(context)}\n```\n"
 

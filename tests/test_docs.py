@@ -10,16 +10,12 @@ from pathlib import Path
 import click
 import pytest
 
-from jobs import cli, decontam
+from jobs import cli
 from pipeline.engine import RunnerSettings, unknown_options
-from scripts.reference import TARGET, reference
+from scripts.reference import COMMANDS, TARGET, reference
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-COMMANDS: dict[str, click.Command] = {
-    "decontam": decontam.main,
-    **{f"corpusmill {name}": command for name, command in cli.main.commands.items()},
-}
 FENCED = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
 
 of_every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -78,10 +74,17 @@ def mentions(text: str) -> Iterator[tuple[str, str]]:
     blocks = re.findall(r"^```\w*\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
     for code in [*lines, *re.findall(r"`([^`\n]+)`", FENCED.sub("", text))]:
-        named = re.search(r"(?:^|[\s/])(decontam|corpusmill(?: [a-z]+)?)(?=\s)", code)
+        named = re.search(r"(?:^|[\s/])((?:decontam|corpusmill)(?: [a-z][a-z-]*)*)(?=\s|$)", code)
         if named or code.lstrip().startswith("--"):
             for option in re.findall(r"(?<![\w-])--[A-Za-z][\w-]*", code.partition("  #")[0]):
-                yield (named[1] if named else ""), option
+                yield (_command(named[1]) if named else ""), option
+
+
+def _command(words: str) -> str:
+    """The command that begins with these words, the longest there is; the first word where there is none."""
+    names = words.split()
+    tried = (" ".join(names[:count]) for count in range(len(names), 0, -1))
+    return next((name for name in tried if name in COMMANDS), names[0])
 
 
 def unknown(text: str) -> list[str]:
