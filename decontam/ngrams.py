@@ -158,8 +158,9 @@ class NgramIndex:
                 source = pa.memory_map(path)
             return cls(pa.ipc.open_file(source).get_batch(0))
         except (BenchmarkError, pa.ArrowInvalid, KeyError, ValidationError) as error:
+            reason = "its header is of another version" if isinstance(error, ValidationError) else error
             raise BenchmarkError(
-                f"{path} is not an n-gram index that this version can read ({error}). "
+                f"{path} is not an n-gram index that this version can read ({reason}). "
                 "Make it again from the benchmark files: `decontam index`."
             ) from error
 

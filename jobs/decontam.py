@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from jobs.cli import PASS_THROUGH, finish, reported, required, runner_settings
+from jobs.options import PASS_THROUGH, finish, reported, required, runner_settings
 from pipeline.config import JobConfig, absolute, validate
 from pipeline.errors import UserError
 from pipeline.run import count_usage, open_benchmarks, plan_run

@@ -173,7 +173,7 @@ def _source(robots_file: str | None) -> RobotsSource:
 @click.option("--cases", metavar="FILE", help="Answer the test cases of a JSONL file, a JSON line for each.")
 def robots(**options: Any) -> None:
     """Explain what the crawler would do with each URL, and which line of robots.txt decided."""
-    from jobs.cli import reported  # here, so that jobs.cli can register this command
+    from jobs.options import reported  # here, so that jobs.cli can register this command
 
     reported(run)(**options)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from jobs.cli import PASS_THROUGH, reported, required, runner_settings
+from jobs.options import PASS_THROUGH, reported, required, runner_settings
 from pipeline.config import absolute, merged, read_yaml, validate
 from pipeline.errors import UserError, did_you_mean
 from tokenizer.settings import PRESETS
