@@ -1,95 +1,85 @@
-"""Body extraction: the bytes of a web page -> its main text and title.
+"""The extraction stage: the bytes of web pages -> text, title, and what the pages say about themselves.
 
-First version: trafilatura, whose quality the later extractor must beat. Its metadata step is left out, because it guesses
-dates from the page and bounds them by today's date, and a run's bytes must not depend on the day.
+The work is `pipeline.extraction`; here is its place in the chain: which documents of a chunk are pages, and how their
+bytes become characters.
 """
 
 from __future__ import annotations
 
-import logging
-from typing import Literal
-
 import pyarrow as pa
-from pydantic import BaseModel
+import pyarrow.compute as pc
 
 from filters.measures import Column
 from pipeline.chunks import with_columns
+from pipeline.extraction import settings as extraction
 from pipeline.sources.charset import decode_html
 
-COLUMNS = (
+TEXT_COLUMNS = (
     Column("text.characters", pa.int64(), "characters of the extracted text; 0 where no body was found"),
     Column("text.bytes", pa.int64(), "bytes of the extracted text as UTF-8"),
 )
 
 
-class ExtractionSettings(BaseModel, frozen=True, extra="forbid"):
-    """How the body of a page is found.
+class ExtractionSettings(extraction.ExtractionSettings, frozen=True, extra="forbid"):
+    """How the body of a page is found and written."""
 
-    `comments` keeps readers' comments and forum answers (trafilatura's own default); `tables` keeps tables.
-    """
+    formulas: bool = True
+    """Put the LaTeX or MathML source of formulas into the text, as `$...$` and `$$...$$`."""
+    html_in_text: bool = False
+    """Documents without a page body (JSONL, Parquet) hold decoded HTML in their text column."""
 
-    extractor: Literal["trafilatura"] = "trafilatura"
-    """What finds the body."""
-    comments: bool = True
-    tables: bool = True
+
+def page_columns() -> tuple[Column, ...]:
+    """The columns that extraction gives beside text and title."""
+    from pipeline.extraction.metadata_stage import COLUMNS
+
+    return COLUMNS
 
 
 def extract(docs: pa.RecordBatch, settings: ExtractionSettings) -> pa.RecordBatch:
-    """Fill `text` and `title` from `raw`, for documents that have a `raw` body; the others keep their text.
+    """Fill `text`, `title` and the page's columns, for documents that are pages; the others keep their text.
 
     A page without a body gets an empty text: a rule decides what becomes of it.
 
     Raises:
         Exception: whatever the parser raises; the caller tells the document at fault from the others.
     """
-    texts, titles = [], []
-    rows = zip(
-        docs["raw"].to_pylist(),
-        docs["http.charset"].to_pylist(),
-        docs["text"].to_pylist(),
-        docs["title"].to_pylist(),
-        strict=True,
-    )
-    for raw, charset, text, title in rows:
-        if raw is not None:
-            text, title = extract_page(raw, charset, settings)
-        texts.append(text if text is not None else "")
-        titles.append(title)
+    from pipeline.extraction.metadata_stage import extract_columns
+
+    is_page, pages = _pages(docs, settings)
+    urls = docs["url"].filter(pa.array(is_page, pa.bool_()))
+    found = extract_columns(pages, urls, settings, formulas=settings.formulas)
+    kept = {"text": pc.fill_null(docs["text"].cast(pa.large_string()), ""), "title": docs["title"]}
     return with_columns(
-        docs, {"text": pa.array(texts, pa.large_string()), "title": pa.array(titles, pa.string())}
+        docs, {name: _spread(is_page, values, kept.get(name)) for name, values in found.items()}
     )
 
 
-def extract_page(raw: bytes, charset: str | None, settings: ExtractionSettings) -> tuple[str, str | None]:
-    """The main text and the title of one page; the text is empty where there is none."""
-    import trafilatura
-    from resiliparse.parse.html import HTMLTree
-
-    html, _ = decode_html(raw, charset)
-    html = html.replace("\x00", "")
-    if not html.strip():
-        return "", None
-    title = " ".join((HTMLTree.parse(html).title or "").split()) or None
-    logging.getLogger("trafilatura").setLevel(logging.CRITICAL)
-    text = trafilatura.extract(
-        html,
-        include_comments=settings.comments,
-        include_tables=settings.tables,
-        deduplicate=False,  # remembers text from page to page: the result would depend on the order
-        with_metadata=False,
+def _pages(docs: pa.RecordBatch, settings: ExtractionSettings) -> tuple[list[bool], list[str]]:
+    """Which documents are pages, and these decoded."""
+    is_page, pages = [], []
+    rows = zip(
+        docs["raw"].to_pylist(), docs["http.charset"].to_pylist(), docs["text"].to_pylist(), strict=True
     )
-    return clean_text(text or ""), title
+    for raw, charset, text in rows:
+        html = decode_html(raw, charset)[0] if raw is not None else text if settings.html_in_text else None
+        is_page.append(html is not None)
+        if html is not None:
+            pages.append(html)
+    return is_page, pages
 
 
-def clean_text(text: str) -> str:
-    """Text that every UTF-8 reader takes: lone surrogates become U+FFFD, NULs go."""
-    return text.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
+def _spread(is_page: list[bool], values: pa.Array, others: pa.Array | None) -> pa.Array:
+    """A column of the pages as one of all documents; the others keep theirs, or have none."""
+    if all(is_page):
+        return values
+    mask = pa.array(is_page, pa.bool_())
+    rest = pa.nulls(len(is_page), values.type) if others is None else others.cast(values.type)
+    return pc.replace_with_mask(rest, mask, values)
 
 
 def measure_text(text: pa.Array) -> dict[str, pa.Array]:
     """`text.characters` and `text.bytes` of a text column."""
-    import pyarrow.compute as pc
-
     return {
         "text.characters": pc.fill_null(pc.utf8_length(text), 0).cast(pa.int64()),
         "text.bytes": pc.fill_null(pc.binary_length(text), 0).cast(pa.int64()),

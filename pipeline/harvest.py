@@ -345,6 +345,8 @@ def _isolated(
     try:
         return run(docs), {}
     except Exception as error:  # noqa: BLE001 - any exception of any library fails one document, not the run
+        if docs.num_rows == 0:
+            raise  # no document is at fault
         if docs.num_rows == 1:
             return run(docs.slice(0, 0)), {0: _described(error)}
     half = docs.num_rows // 2

@@ -631,6 +631,7 @@ def versions() -> dict[str, str]:
         "numba",
         "numpy",
         "pyarrow",
+        "resiliparse",
         "trafilatura",
         "fasttext-community",
         "presidio-analyzer",

@@ -139,13 +139,13 @@ def _extract(settings: ExtractionSettings) -> Stage:
         docs = extract.extract(docs, settings)
         return with_columns(docs, extract.measure_text(docs["text"]))
 
-    return Stage("extract", extract.COLUMNS, run)
+    return Stage("extract", (*extract.TEXT_COLUMNS, *extract.page_columns()), run)
 
 
 def _measure_text() -> Stage:
     from pipeline import extract
 
-    return Stage("text", extract.COLUMNS, lambda docs: with_columns(docs, extract.measure_text(docs["text"])))
+    return Stage("text", extract.TEXT_COLUMNS, lambda docs: with_columns(docs, extract.measure_text(docs["text"])))
 
 
 def _language(settings: LanguageSettings) -> Stage:
@@ -178,8 +178,13 @@ def _pii(settings: PiiSettings) -> Stage:
 
     def run(docs: pa.RecordBatch) -> pa.RecordBatch:
         text, counts = pii.redact(docs["text"], settings)
-        title, _ = pii.redact(docs["title"], settings)
-        return with_columns(docs, {"text": text, "title": title, **counts})
+        # What pages say about themselves is published too; the counts are of the text.
+        about = {
+            name: pii.redact(docs[name], settings)[0]
+            for name in ("title", "page.author")
+            if name in docs.schema.names
+        }
+        return with_columns(docs, {"text": text, **about, **counts})
 
     return Stage("pii", tuple(pii.COLUMNS), run)
 

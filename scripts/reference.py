@@ -27,6 +27,8 @@ from jobs import cli, decontam, demo
 from pipeline import contamination, engine, harvest, publish, run
 from pipeline.config import JobConfig
 from pipeline.dedup import survivors
+from pipeline.mixture.long_context import LongContextSettings
+from pipeline.mixture.settings import MixtureSettings
 from pipeline.tokenizing import TrainConfig
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -119,7 +121,7 @@ def meanings(model: type[BaseModel]) -> dict[str, str]:
 
 def settings() -> Iterator[str]:
     """A section for the configuration and for each model in it."""
-    queue: list[type[BaseModel]] = [JobConfig, TrainConfig]
+    queue: list[type[BaseModel]] = [JobConfig, TrainConfig, MixtureSettings, LongContextSettings]
     for model in queue:  # which grows meanwhile
         rows, meaning = [], meanings(model)
         for name, field in model.model_fields.items():

@@ -1,0 +1,1 @@
+"""Body extraction: HTML -> blocks -> features -> a small model of our own -> text."""
