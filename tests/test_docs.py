@@ -66,7 +66,7 @@ def test_a_broken_link_is_found(tmp_path: Path) -> None:
 
 
 def option_names(command: click.Command) -> set[str]:
-    return {name for option in command.params for name in option.opts} | {"--help"}
+    return {name for option in command.params for name in (*option.opts, *option.secondary_opts)} | {"--help"}
 
 
 def mentions(text: str) -> Iterator[tuple[str, str]]:
