@@ -6,8 +6,8 @@ Columns (one value per document):
     language_score   the model's probability of that language, 0 to 1; null for a document without text
 
 The default model is fastText's lid.176.ftz (176 languages, 0.9 MB, vendored: see data/LICENSES.md). Any
-fastText classifier whose labels are `__label__de` (lid.176) or `__label__deu_Latn` (GlotLID, OpenLID) can
-take its place.
+fastText classifier whose labels are `__label__de` (lid.176.bin) or `__label__deu_Latn` (GlotLID, OpenLID)
+can take its place.
 
 Measured (research/models.md): the score of lid.176.ftz separates prose from code, which is why FineWeb's and
 DCLM's bound of 0.65 works with it; the first 1,000 characters agree with the whole document in 99.86 % of 700
@@ -17,23 +17,17 @@ web documents, all 4,000 in 100 %.
 from __future__ import annotations
 
 import functools
-import hashlib
 import importlib.resources
-import os
 import re
-import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import fasttext
-import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pydantic import BaseModel, Field
 
+from filters._models import ModelError, load_fasttext, one_line
 from filters.measures import Column, Columns, Measure, measure
 
 if TYPE_CHECKING:
@@ -46,8 +40,6 @@ DEFAULT_SHA256 = "8f3472cfe8738a7b6099e8e999c3cbfae0dcd15696aac7d7738a8039db603e
 
 # `__label__` is fastText's own prefix; OpenLID and GlotLID add the ISO 15924 script.
 _LABEL = re.compile(r"__label__([A-Za-z]{2,3})(?:_([A-Z][a-z]{3}))?")
-# fastText ends a line at its end-of-sentence token even inside a text, and accepts no newline.
-_END_OF_SENTENCE = "</s>"
 
 
 class LanguageSettings(BaseModel, frozen=True, extra="forbid"):
@@ -95,7 +87,7 @@ def identify(texts: Sequence[str], settings: LanguageSettings | None = None) -> 
         ModelError: as `language`.
     """
     chosen = settings or LanguageSettings()
-    lines = [_one_line(text) for text in texts]
+    lines = [one_line(text) for text in texts]
     asked = [position for position, line in enumerate(lines) if line]
     names: list[str | None] = [None] * len(lines)
     scores = np.zeros(len(lines), dtype=np.float32)
@@ -138,55 +130,13 @@ def parse_label(label: str) -> str:
     return _iso639().get(code, code) if script else code
 
 
-class ModelError(ValueError):
-    """A model that cannot be used: not there, not a fastText classifier, changed, or made for another
-    purpose.
-    """
-
-
-def _one_line(text: str) -> str:
-    return text.replace("\n", " ").replace(_END_OF_SENTENCE, " ").strip()
-
-
 @functools.cache
 def _model(path: str | None, sha256: str | None) -> Any:
-    """The model of this process. fastText reads only local paths: a remote one passes through a temporary
-    file.
-    """
-    expected = DEFAULT_SHA256 if path is None else sha256
-    with _model_file(path) as file:
-        if expected is not None:
-            with open(file, "rb") as content:
-                found = hashlib.file_digest(content, "sha256").hexdigest()
-            if found != expected:
-                raise ModelError(
-                    f"language model {path or DEFAULT_MODEL}: sha256 is {found}, expected {expected}"
-                )
-        try:
-            return fasttext.load_model(file)
-        except ValueError as error:
-            raise ModelError(f"language model {path}: not a fastText model ({error})") from error
-
-
-@contextmanager
-def _model_file(path: str | None) -> Iterator[str]:
-    """A local path of the model, for as long as the block lasts."""
-    if path is None:
-        with importlib.resources.as_file(_DATA / DEFAULT_MODEL) as file:
-            yield str(file)
-    elif "://" not in path:
-        if not os.path.isfile(path):
-            raise ModelError(f"language model {path}: there is no such file")
-        yield path
-    else:
-        with tempfile.TemporaryDirectory() as folder:
-            copy = os.path.join(folder, "model.bin")
-            try:
-                with fsspec.open(path, "rb") as source, open(copy, "wb") as target:
-                    shutil.copyfileobj(source, target, 1 << 20)
-            except (OSError, ImportError, ValueError) as error:
-                raise ModelError(f"language model {path}: cannot be read ({error})") from error
-            yield copy
+    """The model of this process."""
+    if path is not None:
+        return load_fasttext(path, sha256, "language model")
+    with importlib.resources.as_file(_DATA / DEFAULT_MODEL) as file:
+        return load_fasttext(str(file), DEFAULT_SHA256, "language model")
 
 
 @functools.cache

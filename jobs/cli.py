@@ -13,6 +13,7 @@ import click
 
 from jobs.mixture import mixture
 from jobs.options import PASS_THROUGH, count_workers, finish, reported, required, run_options
+from jobs.quality import quality
 from jobs.robots import robots
 from jobs.tokenizer import tokenizer
 
@@ -151,7 +152,7 @@ def inspect_page(target: str, inputs: tuple[str, ...], output: str) -> None:
     click.echo(inspection.inspect_page(target, os.path.abspath(output), inputs=inputs))
 
 
-for command in (robots, tokenizer, mixture):
+for command in (robots, tokenizer, mixture, quality):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -14,7 +14,9 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from decontam.settings import DecontaminationSettings
+from filters.classifier import ClassifierSettings
 from filters.language import LanguageSettings
+from filters.ngram_lm import LanguageModelSettings
 from filters.pii import PiiSettings
 from filters.safety import SafetySettings
 from pipeline.dedup.settings import DedupSettings
@@ -74,6 +76,10 @@ class JobConfig(BaseModel, frozen=True, extra="forbid"):
     lines: LineSettings | None = LineSettings()
     quality: bool = True
     """Whether the measures of Gopher, FineWeb and C4 are made."""
+    classifier: ClassifierSettings | None = None
+    """Scores documents with a quality model as `quality.score` (docs/models.md); bound it by a rule."""
+    language_model: LanguageModelSettings | None = None
+    """Measures perplexity under an n-gram model as `lm.perplexity` and `lm.bucket`."""
     repeated_lines: RepeatedLinesSettings | None = None
     minhash: MinHashSettings = MinHashSettings()
     dedup: DedupSettings | None = DedupSettings()
@@ -127,6 +133,8 @@ class JobConfig(BaseModel, frozen=True, extra="forbid"):
             pii=self.pii,
             lines=self.lines,
             quality=self.quality,
+            classifier=self.classifier,
+            language_model=self.language_model,
             repeated_lines_min_words=self.repeated_lines.min_words if self.repeated_lines else None,
             minhash=self.minhash,
             dedup=self.dedup,

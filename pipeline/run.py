@@ -112,6 +112,7 @@ def plan_run(job: str, config: JobConfig, output: str) -> Plan:
     Raises:
         UserError: no inputs, missing files, rules on unknown columns.
     """
+    _check_models(config)
     stages = build_stages(config.stages())
     rules = check_rules(
         config.rules, {stage.name: stage.columns for stage in stages}, DUPLICATE_RULES.values()
@@ -132,6 +133,21 @@ def plan_run(job: str, config: JobConfig, output: str) -> Plan:
         )
     ]
     return Plan(job, config, output, splits, rules, _inputs(splits), _earlier(config, output))
+
+
+def _check_models(config: JobConfig) -> None:
+    """Load the quality models once before anything runs, so that a wrong path is not every document's failure."""
+    from filters._models import ModelError
+    from filters.classifier import load_classifier
+    from filters.ngram_lm import load_language_model
+
+    try:
+        if config.classifier is not None:
+            load_classifier(config.classifier)
+        if config.language_model is not None:
+            load_language_model(config.language_model.model)
+    except ModelError as error:
+        raise UserError(str(error)) from error
 
 
 def _earlier(config: JobConfig, output: str) -> list[EarlierFile]:

@@ -17,10 +17,12 @@ from pydantic import BaseModel, Field
 
 from decontam.settings import DecontaminationSettings
 from filters.c4 import C4LineEdits
+from filters.classifier import ClassifierSettings
 from filters.dclm import DclmLineEdits
 from filters.language import LanguageSettings
 from filters.lines import Edited
 from filters.measures import Column, Measure
+from filters.ngram_lm import LanguageModelSettings
 from filters.pii import PiiSettings
 from filters.safety import SafetySettings
 from pipeline.chunks import with_columns
@@ -88,6 +90,8 @@ class StageSettings(BaseModel, frozen=True, extra="forbid"):
     pii: PiiSettings | None = PiiSettings()
     lines: LineSettings | None = LineSettings()
     quality: bool = True
+    classifier: ClassifierSettings | None = None
+    language_model: LanguageModelSettings | None = None
     repeated_lines_min_words: int | None = None
     minhash: MinHashSettings = MinHashSettings()
     dedup: DedupSettings | None = DedupSettings()
@@ -145,7 +149,9 @@ def _extract(settings: ExtractionSettings) -> Stage:
 def _measure_text() -> Stage:
     from pipeline import extract
 
-    return Stage("text", extract.TEXT_COLUMNS, lambda docs: with_columns(docs, extract.measure_text(docs["text"])))
+    return Stage(
+        "text", extract.TEXT_COLUMNS, lambda docs: with_columns(docs, extract.measure_text(docs["text"]))
+    )
 
 
 def _language(settings: LanguageSettings) -> Stage:
@@ -219,7 +225,10 @@ def _words(settings: StageSettings) -> Stage:
     from filters.words import index_words
 
     # Deduplication keeps the longest copy, so it needs the word count also where quality is not measured.
-    measures = _quality_measures() if settings.quality else _counting() if settings.dedup is not None else []
+    measures = [
+        *(_quality_measures() if settings.quality else _counting() if settings.dedup is not None else [])
+    ]
+    measures += _model_measures(settings)
     makers: list[tuple[tuple[Column, ...], Callable[[pa.RecordBatch, Any], dict[str, Any]]]] = [
         (KEY_COLUMNS, _keys)
     ]
@@ -248,6 +257,19 @@ def _quality_measures() -> Sequence[Measure]:
     from filters import c4, fineweb, gopher
 
     return [gopher.gopher_quality, gopher.gopher_repetition, fineweb.fineweb, c4.c4]
+
+
+def _model_measures(settings: StageSettings) -> list[Measure]:
+    measures = []
+    if settings.classifier is not None:
+        from filters.classifier import classifier
+
+        measures.append(classifier(settings.classifier))
+    if settings.language_model is not None:
+        from filters.ngram_lm import perplexity
+
+        measures.append(perplexity(settings.language_model))
+    return measures
 
 
 def _counting() -> Sequence[Measure]:

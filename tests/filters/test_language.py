@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fasttext
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
@@ -152,3 +153,42 @@ def test_any_text_has_a_language_exactly_if_it_is_not_blank(texts):
         blank = not text.replace("</s>", "").strip()
         assert (name is None) == blank
         assert score is None if blank else 0.0 <= score <= 1.0
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [("__label__en", "__label__de"), ("__label__eng_Latn", "__label__deu_Latn")],
+    ids=["lid.176", "GlotLID"],
+)
+def test_models_of_both_label_forms_answer_the_same_codes(tmp_path, labels):
+    sentences = [(labels[0], SENTENCES["en"]), (labels[1], SENTENCES["de"])] * 30
+    (tmp_path / "train.txt").write_text("".join(f"{label} {text}\n" for label, text in sentences))
+    made = fasttext.train_supervised(
+        str(tmp_path / "train.txt"), dim=8, bucket=1000, minn=2, maxn=3, lr=0.5, epoch=20, thread=1, verbose=0
+    )
+    made.save_model(str(tmp_path / "lid.bin"))
+    chosen = LanguageSettings(model=f"file://{tmp_path}/lid.bin")
+    columns = language(chosen)(documents(SENTENCES["de"], "", SENTENCES["en"]), None)
+    assert columns["language"].to_pylist() == ["de", None, "en"]
+    assert min(score for score in columns["language_score"].to_pylist() if score is not None) > 0.9
+
+
+def test_a_classifier_of_something_else_is_refused(tmp_path):
+    (tmp_path / "train.txt").write_text("__label__spam buy now\n__label__ham good day\n" * 20)
+    made = fasttext.train_supervised(str(tmp_path / "train.txt"), dim=4, bucket=100, thread=1, verbose=0)
+    made.save_model(str(tmp_path / "spam.bin"))
+    with pytest.raises(ModelError, match="names no language"):
+        identify(["buy"], LanguageSettings(model=str(tmp_path / "spam.bin")))
+
+
+def test_a_chunk_is_one_call_and_only_beginnings_are_passed(monkeypatch):
+    calls = []
+
+    class Model:
+        def predict(self, texts):
+            calls.append(texts)
+            return [["__label__en"]] * len(texts), [[0.9]] * len(texts)
+
+    monkeypatch.setattr(module, "_model", lambda _path, _sha256: Model())
+    language()(documents("a" * 5000, "", "b c", None), None)
+    assert calls == [["a" * 2000, "b c"]]
