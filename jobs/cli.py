@@ -11,8 +11,11 @@ from typing import Any
 
 import click
 
+from jobs.build import build_group
+from jobs.crawl import crawl
 from jobs.mixture import mixture
 from jobs.options import PASS_THROUGH, count_workers, finish, reported, required, run_options
+from jobs.pii import pii
 from jobs.quality import quality
 from jobs.robots import robots
 from jobs.tokenizer import tokenizer
@@ -152,7 +155,7 @@ def inspect_page(target: str, inputs: tuple[str, ...], output: str) -> None:
     click.echo(inspection.inspect_page(target, os.path.abspath(output), inputs=inputs))
 
 
-for command in (robots, tokenizer, mixture, quality):
+for command in (crawl, robots, tokenizer, mixture, quality, pii, build_group):
     main.add_command(command)
 
 if __name__ == "__main__":

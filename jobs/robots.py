@@ -9,6 +9,7 @@ import base64
 import binascii
 import itertools
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -26,9 +27,32 @@ from pipeline.errors import UserError
 RobotsSource = Callable[[Url], RobotsFile | RobotsVerdict]
 """Where the rules of a URL's origin come from."""
 
-NETWORK: RobotsSource | None = None
-"""The hook for the crawl engine: fetches /robots.txt of a URL's origin, with all of the engine's guards. None until it is there;
-`--robots` is needed then."""
+CONTACT = "CORPUSMILL_CONTACT"
+"""The variable of the environment that holds the contact address without which nothing is fetched."""
+
+
+def _from_network(url: Url) -> RobotsVerdict:
+    """robots.txt of a URL's origin, fetched with all of the crawl engine's guards.
+
+    Raises:
+        UserError: without a contact address.
+    """
+    from jobs.crawl import configure
+    from pipeline.crawl.robots_network import fetch_verdict
+    from pipeline.crawl.rounds import version
+
+    contact = os.environ.get(CONTACT, "")
+    if not contact:
+        raise UserError(
+            "name the robots.txt to judge by: --robots FILE, or --robots - to read it from standard input. "
+            f"To fetch it, set {CONTACT} to your e-mail address or page: site owners must know whom to ask."
+        )
+    settings = configure(None, {"contact": contact})
+    return fetch_verdict(url, settings, settings.user_agent(version()))
+
+
+NETWORK: RobotsSource | None = _from_network
+"""Fetches /robots.txt of a URL's origin where `--robots` names none."""
 
 
 def explain(url: str, policy: Policy, source: RobotsSource) -> Iterator[str]:

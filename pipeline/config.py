@@ -14,6 +14,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from decontam.settings import DecontaminationSettings
+from filters.blocklist import BlocklistSettings
 from filters.classifier import ClassifierSettings
 from filters.language import LanguageSettings
 from filters.ngram_lm import LanguageModelSettings
@@ -69,6 +70,8 @@ class JobConfig(BaseModel, frozen=True, extra="forbid"):
     sources: dict[str, SourceSettings] = Field(default_factory=dict)
     """Name -> source. `--input` stands for one source with the name of the job."""
     reading: ReadingSettings = ReadingSettings()
+    urls: BlocklistSettings | None = None
+    """Measures addresses: `url.blocked` by a list that `build blocklist` made, `url.adult_words` (docs/screens.md)."""
     extraction: ExtractionSettings | None = ExtractionSettings()
     language: LanguageSettings | None = LanguageSettings()
     safety: SafetySettings | None = SafetySettings()
@@ -127,6 +130,7 @@ class JobConfig(BaseModel, frozen=True, extra="forbid"):
     def stages(self, decontamination_index: str | None = None) -> StageSettings:
         """The settings of the chain."""
         return StageSettings(
+            urls=self.urls,
             extraction=self.extraction,
             language=self.language,
             safety=self.safety,

@@ -344,7 +344,7 @@ def _isolated(
         return _one_by_one(run, docs, suspects)
     try:
         return run(docs), {}
-    except Exception as error:  # noqa: BLE001 - any exception of any library fails one document, not the run
+    except Exception as error:  # of any library: it fails one document, not the run
         if docs.num_rows == 0:
             raise  # no document is at fault
         if docs.num_rows == 1:

@@ -136,17 +136,24 @@ def plan_run(job: str, config: JobConfig, output: str) -> Plan:
 
 
 def _check_models(config: JobConfig) -> None:
-    """Load the quality models once before anything runs, so that a wrong path is not every document's failure."""
+    """Load models, lists and keys once before anything runs, so that a wrong path is not every document's failure."""
+    from filters import blocklist, pii
     from filters._models import ModelError
     from filters.classifier import load_classifier
     from filters.ngram_lm import load_language_model
 
     try:
+        if config.urls is not None and config.urls.path is not None:
+            blocklist.open_blocklist(config.urls.path)
+        if config.pii is not None:
+            pii.check(config.pii)
         if config.classifier is not None:
             load_classifier(config.classifier)
         if config.language_model is not None:
             load_language_model(config.language_model.model)
-    except ModelError as error:
+    except FileNotFoundError as error:
+        raise UserError(f"there is no {error.filename or error}.") from error
+    except (ModelError, blocklist.BlocklistError, pii.PiiKeyError, pii.NameModelError) as error:
         raise UserError(str(error)) from error
 
 

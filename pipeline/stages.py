@@ -16,6 +16,7 @@ import xxhash
 from pydantic import BaseModel, Field
 
 from decontam.settings import DecontaminationSettings
+from filters.blocklist import BlocklistSettings
 from filters.c4 import C4LineEdits
 from filters.classifier import ClassifierSettings
 from filters.dclm import DclmLineEdits
@@ -84,6 +85,7 @@ class StageSettings(BaseModel, frozen=True, extra="forbid"):
     `decontamination_index` is where the driver has written the benchmark index.
     """
 
+    urls: BlocklistSettings | None = None
     extraction: ExtractionSettings | None = ExtractionSettings()
     language: LanguageSettings | None = LanguageSettings()
     safety: SafetySettings | None = SafetySettings()
@@ -120,6 +122,8 @@ class Stage:
 def build_stages(settings: StageSettings) -> list[Stage]:
     """The chain of a plan, in the order of the recipe."""
     stages = [Stage("read", READ_COLUMNS, lambda docs: docs)]
+    if settings.urls is not None:
+        stages.append(_of_urls(settings.urls))
     if settings.extraction is not None:
         stages.append(_extract(settings.extraction))
     else:
@@ -134,6 +138,12 @@ def build_stages(settings: StageSettings) -> list[Stage]:
         stages.append(_lines(settings.lines))
     stages.append(_words(settings))
     return stages
+
+
+def _of_urls(settings: BlocklistSettings) -> Stage:
+    from filters.blocklist import blocklist
+
+    return _of_measures("urls", [blocklist(settings)])
 
 
 def _extract(settings: ExtractionSettings) -> Stage:
@@ -183,16 +193,12 @@ def _pii(settings: PiiSettings) -> Stage:
     from filters import pii
 
     def run(docs: pa.RecordBatch) -> pa.RecordBatch:
-        text, counts = pii.redact(docs["text"], settings)
-        # What pages say about themselves is published too; the counts are of the text.
-        about = {
-            name: pii.redact(docs[name], settings)[0]
-            for name in ("title", "page.author")
-            if name in docs.schema.names
-        }
-        return with_columns(docs, {"text": text, **about, **counts})
+        # What pages say about themselves is published too; one person has one placeholder in all of a document.
+        names = [name for name in ("text", "title", "page.author") if name in docs.schema.names]
+        columns, counts = pii.redact_columns([docs[name] for name in names], settings)
+        return with_columns(docs, {**dict(zip(names, columns, strict=True)), **counts})
 
-    return Stage("pii", tuple(pii.COLUMNS), run)
+    return Stage("pii", tuple(pii.columns_of(settings)), run)
 
 
 def _lines(settings: LineSettings) -> Stage:

@@ -1,4 +1,4 @@
-"""CDXJ: the index of an archive's captures, as OpenWayback and pywb read it. A line is `SURT timestamp {json}`; lines are sorted."""
+"""CDXJ, the index of an archive's captures, as pywb reads it. A line is `SURT timestamp {json}`; lines are sorted."""
 
 from __future__ import annotations
 

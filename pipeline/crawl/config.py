@@ -16,7 +16,9 @@ from pipeline.crawl.settings import (
     UrlSettings,
 )
 
-_CONTACT = re.compile(r"(https?://[^\s()<>;]+\.[^\s()<>;]+|(?:mailto:)?[^\s@()<>;]+@[^\s@()<>;]+\.[^\s@()<>;]+)")
+_CONTACT = re.compile(
+    r"(https?://[^\s()<>;]+\.[^\s()<>;]+|(?:mailto:)?[^\s@()<>;]+@[^\s@()<>;]+\.[^\s@()<>;]+)"
+)
 
 
 class PolitenessSettings(BaseModel, frozen=True, extra="forbid"):
@@ -84,6 +86,9 @@ class BudgetSettings(BaseModel, frozen=True, extra="forbid"):
     """Pages of a host in the whole crawl; further ones are skipped."""
     hosts_per_domain: int = Field(default=1_000, ge=1)
     """Hosts of a registered domain; pages of further ones are skipped."""
+    patience_seconds: float = Field(default=60.0, ge=0)
+    """When all that is left has to wait (for a Retry-After, for a robots.txt that could not be had), the crawl waits with it for so
+    long, else it ends; the same command goes on later."""
     max_pages: int | None = Field(default=None, ge=1)
     """Pages of the crawl: no round begins after so many were fetched."""
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-import pycurl
+import pycurl  # type: ignore[import-untyped]
 
 from pipeline.crawl.addresses import is_public
 from pipeline.crawl.config import LimitSettings
@@ -76,7 +76,8 @@ class Answer:
     status: int | None = None
     """None where no HTTP header arrived."""
     error: str | None = None
-    """`dns`, `connect`, `address`, `timeout`, `tls`, `cut`, `empty`, `headers`, `protocol`, `curl:N`; `type` where the type was not wanted."""
+    """`dns`, `connect`, `address`, `timeout`, `tls`, `cut`, `empty`, `headers`, `protocol`, `curl:N`; `type` where the type was
+    not wanted."""
     detail: str = ""
     head: bytes = b""
     """Status line and fields as sent, with the empty line."""
@@ -214,7 +215,11 @@ class Fetcher:
         self._connect_to = [
             f"{'' if host == '*' else host}::{address}" for host, address in (connect_to or {}).items()
         ]
-        self._fixed = [f"User-Agent: {user_agent}", f"Accept: {ACCEPT}", f"Accept-Encoding: {ACCEPT_ENCODING}"]
+        self._fixed = [
+            f"User-Agent: {user_agent}",
+            f"Accept: {ACCEPT}",
+            f"Accept-Encoding: {ACCEPT_ENCODING}",
+        ]
         self._multi = pycurl.CurlMulti()
         self._multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_socket)
         self._multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -62,14 +62,21 @@ class Item(NamedTuple):
         return (self.kind == PAGE, self.depth, self.key)
 
 
+def item_key(url: Url, settings: UrlSettings) -> bytes:
+    """What a URL is known by: the digest of its canonical form."""
+    return url_key(canonical(url, settings))
+
+
 def make_item(url: Url, settings: UrlSettings, **fields: object) -> Item:
     """The item of a URL."""
-    return Item(url_key(canonical(url, settings)), url.text, url.host, **fields)  # type: ignore[arg-type]
+    return Item(item_key(url, settings), url.text, url.host, **fields)  # type: ignore[arg-type]
 
 
 def shard_of(host: str, shards: int) -> int:
     """The shard of a host."""
-    digest = hashlib.blake2b(registered_domain(host).encode(), digest_size=8, person=b"corpusmill.shard").digest()
+    digest = hashlib.blake2b(
+        registered_domain(host).encode(), digest_size=8, person=b"corpusmill.shard"
+    ).digest()
     return int.from_bytes(digest, "little") % shards
 
 
@@ -78,15 +85,21 @@ def nearest(items: Iterable[Item]) -> dict[bytes, Item]:
     found: dict[bytes, Item] = {}
     for item in items:
         there = found.get(item.key)
-        if there is None or (item.redirects, item.depth, item.url) < (there.redirects, there.depth, there.url):
+        if there is None or (item.redirects, item.depth, item.url) < (
+            there.redirects,
+            there.depth,
+            there.url,
+        ):
             found[item.key] = item
     return found
 
 
 def encode(items: Sequence[Item]) -> bytes:
     """Items as a Parquet file in memory."""
-    columns = list(zip(*items, strict=True)) if items else [[] for _ in SCHEMA]
-    table = pa.table([pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)], SCHEMA)
+    columns: list[Sequence[Any]] = list(zip(*items, strict=True)) if items else [()] * len(SCHEMA)
+    table = pa.table(
+        [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)], SCHEMA
+    )
     sink = io.BytesIO()
     pq.write_table(table, sink, compression="zstd")
     return sink.getvalue()

@@ -1,4 +1,4 @@
-"""What a shard writes while it runs: an open WARC file and a journal, so that a killed process loses no page and fetches none twice.
+"""What a shard writes while it runs: an open WARC file and a journal, so that nothing is lost when it is killed.
 
 Both only grow. A capture is written to the WARC file first, then its line to the journal; a line is the proof that the page is
 done. A process that begins where another was killed reads the journal, cuts a half-written line from it, cuts from the WARC file
@@ -26,7 +26,9 @@ OPEN = ".open"
 class Archive:
     """The WARC files of one shard and round: `PREFIX-00000.warc.gz` and so on; the last one is open."""
 
-    def __init__(self, folder: str, prefix: str, info: dict[str, str], *, level: int, part_bytes: int) -> None:
+    def __init__(
+        self, folder: str, prefix: str, info: dict[str, str], *, level: int, part_bytes: int
+    ) -> None:
         self._folder, self._prefix, self._info = storage.local_path(folder), prefix, info
         self._level, self._part_bytes = level, part_bytes
         self._fd: int | None = None

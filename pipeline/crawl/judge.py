@@ -16,12 +16,12 @@ from pydantic import BaseModel
 from pipeline.crawl import frontier
 from pipeline.crawl.config import CrawlSettings
 from pipeline.crawl.fetch import Answer
-from pipeline.crawl.frontier import Item, make_item
+from pipeline.crawl.frontier import Item, item_key, make_item
 from pipeline.crawl.hosts_state import OriginState
 from pipeline.crawl.links import Page, read_page
 from pipeline.crawl.policy import Policy, Reason
 from pipeline.crawl.sitemaps import parse_sitemap
-from pipeline.crawl.urls import UrlError, parse_url
+from pipeline.crawl.urls import Url, UrlError, parse_url
 
 Outcome = Literal["fetched", "disallowed", "failed", "skipped", "retry"]
 
@@ -29,6 +29,7 @@ _CHARSET = re.compile(r";\s*charset\s*=\s*[\"']?([^\s;\"']+)", re.IGNORECASE)
 _HTML = ("text/html", "application/xhtml+xml", "")
 _REDIRECTS = (301, 302, 303, 307, 308)
 _BUSY = (429, 503)
+_MOST_KEYS = 100_000
 _TRANSIENT = (408, 425, 500, 502, 504, 520, 521, 522, 523, 524)
 
 
@@ -75,6 +76,8 @@ class Judge:
     def __init__(self, settings: CrawlSettings, policy: Policy) -> None:
         self._settings = settings
         self._policy = policy
+        self._keys: dict[str, bytes] = {}
+        """Keys of links seen lately: the pages of a site repeat each other's links."""
 
     def judge(self, item: Item, answer: Answer, origin: OriginState) -> Judgement:
         """What an answer amounts to.
@@ -104,11 +107,16 @@ class Judge:
             return self._redirect(item, answer)
         if status == 304 and item.earlier is not None:
             return Judgement(
-                "fetched", "revisit:not-modified", keep=True, unchanged=Earlier.model_validate_json(item.earlier)
+                "fetched",
+                "revisit:not-modified",
+                keep=True,
+                unchanged=Earlier.model_validate_json(item.earlier),
             )
         if not 200 <= status < 300:
             return self._error_page(answer, origin)
-        return self._sitemap(item, answer) if item.kind == frontier.SITEMAP else self._page(item, answer, origin)
+        return (
+            self._sitemap(item, answer) if item.kind == frontier.SITEMAP else self._page(item, answer, origin)
+        )
 
     def _retry_after(self, answer: Answer) -> float | None:
         """Seconds of Retry-After; a date is counted from the end of the answer."""
@@ -148,7 +156,9 @@ class Judge:
         return Judgement("skipped", reason, target.text, found=[found])
 
     def _error_page(self, answer: Answer, origin: OriginState) -> Judgement:
-        keep = self._settings.limits.store_errors and not self._refusals(answer, origin, Page(answer.request.url))
+        keep = self._settings.limits.store_errors and not self._refusals(
+            answer, origin, Page(answer.request.url)
+        )
         return Judgement("failed", f"status:{answer.status}", keep=keep)
 
     def _refusals(self, answer: Answer, origin: OriginState, page: Page) -> list[Reason]:
@@ -197,10 +207,19 @@ class Judge:
         found: dict[bytes, Item] = {}
         for link in page.links:
             if self._policy.follow_link(link.rel) is None:
-                made = make_item(link.url, self._settings.urls, depth=item.depth + 1, via=item.url)
-                found.setdefault(made.key, made)
+                key = self._key(link.url)
+                if key not in found:
+                    found[key] = Item(key, link.url.text, link.url.host, depth=item.depth + 1, via=item.url)
         found.pop(item.key, None)
         return list(found.values())
+
+    def _key(self, url: Url) -> bytes:
+        key = self._keys.get(url.text)
+        if key is None:
+            if len(self._keys) >= _MOST_KEYS:
+                self._keys.clear()
+            key = self._keys[url.text] = item_key(url, self._settings.urls)
+        return key
 
     def _sitemap(self, item: Item, answer: Answer) -> Judgement:
         settings = self._settings.sitemap

@@ -14,14 +14,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from pipeline.crawl import robots_fetch, warc
-from pipeline.crawl.cdx import cdx_line
+from pipeline.crawl import robots_fetch
 from pipeline.crawl.config import CrawlSettings
 from pipeline.crawl.fetch import Answer, Fetcher, Request
-from pipeline.crawl.frontier import PAGE, SITEMAP, Item, make_item
+from pipeline.crawl.frontier import SITEMAP, Item, make_item
 from pipeline.crawl.hosts_state import HostState, OriginState
 from pipeline.crawl.journal import Archive, Journal
 from pipeline.crawl.judge import Earlier, Judge, Judgement
+from pipeline.crawl.ledger import Job, Ledger
 from pipeline.crawl.policy import Policy, Reason
 from pipeline.crawl.robots import LIMIT
 from pipeline.crawl.robots_fetch import RobotsAnswer, RobotsRequest, RobotsVerdict
@@ -35,33 +35,22 @@ _MOST_BESIDE = 512 << 10
 _MOST_ROBOTS_DECODED = 8 << 20
 
 
-@dataclass(frozen=True)
-class _Job:
-    """A request to be made, or under way."""
-
-    kind: Literal["page", "robots", "tdm", "ai"]
-    host: str
-    """Whose pace it follows."""
-    url: Url
-    origin: str
-    item: Item | None = None
-    robots: RobotsRequest | None = None
-    why: tuple[str | None, int | None] = (None, None)
-    """The line of robots.txt that allowed it, and its number."""
-
-
 @dataclass
 class _Host:
     """A host in this round."""
 
     state: HostState
     items: deque[Item] = field(default_factory=deque)
-    jobs: deque[_Job] = field(default_factory=deque)
+    jobs: deque[Job] = field(default_factory=deque)
     """What comes before the items."""
     left: list[Item] = field(default_factory=list)
     """Items that wait for a later round."""
-    busy: bool = False
-    """Whether a request is under way, or another host's answer is waited for."""
+    is_busy: bool = False
+    """Whether a request is under way."""
+    is_queued: bool = False
+    """Whether it is in the heap."""
+    is_waiting: bool = False
+    """Whether it waits for another host, where its robots.txt is redirected to."""
 
     def park(self) -> None:
         """Leave all items for a later round."""
@@ -92,17 +81,15 @@ class ShardRound:
         hosts: dict[str, HostState],
         number: int = 0,
     ) -> None:
-        self._settings, self._fetcher, self._journal, self._archive = settings, fetcher, journal, archive
+        self._settings, self._fetcher, self._archive = settings, fetcher, archive
         self._policy = Policy(settings.policy)
         self._judge = Judge(settings, self._policy)
-        self._number = number
+        self._ledger = Ledger(settings, journal, archive, fetcher, number)
         self._types = frozenset(settings.limits.media_types)
         self._heap: list[tuple[float, int, str]] = []
         self._turns = itertools.count()
         self._ip_next: dict[str, float] = {}
         self._ip_pages: dict[str, int] = defaultdict(int)
-        self._told: set[bytes] = set()
-        self._unsynced = 0
         self.requests = 0
         self.hosts = {name: _Host(state) for name, state in hosts.items()}
         self._items = list(items)
@@ -126,7 +113,7 @@ class ShardRound:
                 host.state.origins[event["origin"]] = OriginState.model_validate(event["says"])
             if "row" in event:
                 self._note(event["row"], event["row"]["key"], done, attempts)
-            self._told.update(bytes.fromhex(each[0]) for each in event.get("found", ()))
+            self._ledger.resume(event)
         now = self._fetcher.now()
         for name in begun:  # a request was under way when the process died
             self._host(name).state.last_end = now
@@ -151,10 +138,10 @@ class ShardRound:
         deadline = self._fetcher.now() + self._settings.budget.round_seconds
         while True:
             now = self._fetcher.now()
-            while self._heap and self._heap[0][0] <= min(now, deadline):
-                if self._fetcher.active >= CONCURRENCY:
-                    break
-                self._turn(self.hosts[heapq.heappop(self._heap)[2]], now)
+            while self._heap and self._heap[0][0] <= now <= deadline and self._fetcher.active < CONCURRENCY:
+                host = self.hosts[heapq.heappop(self._heap)[2]]
+                host.is_queued = False
+                self._turn(host, now)
             next_at = self._heap[0][0] if self._heap else deadline
             if not self._fetcher.active and (not self._heap or next_at > deadline or now > deadline):
                 break
@@ -203,8 +190,8 @@ class ShardRound:
 
     def _wait(self, host: _Host) -> None:
         """Put a host into the heap for the time when it may be asked again."""
-        host.busy = False
-        if host.items or host.jobs:
+        if (host.jobs or (host.items and not host.is_waiting)) and not host.is_queued and not host.is_busy:
+            host.is_queued = True
             heapq.heappush(self._heap, (self._ready_at(host), next(self._turns), host.state.host))
 
     def _ready_at(self, host: _Host) -> float:
@@ -220,26 +207,28 @@ class ShardRound:
     def _turn(self, host: _Host, now: float) -> None:
         """Begin the next request of a host, unless it has to wait after all."""
         ready = self._ready_at(host)
-        if ready > now:  # its address was asked for another host meanwhile, or robots.txt asks for more patience
+        if (
+            ready > now
+        ):  # its address was asked for another host meanwhile, or robots.txt asks for more patience
             self._wait(host)
             return
         if host.state.ip and self._ip_pages[host.state.ip] >= self._settings.politeness.max_pages_per_ip:
             host.park()
         job = host.jobs.popleft() if host.jobs else self._next(host, now)
         if job is not None:
-            host.busy = True
+            host.is_busy = True
             self._start(job, now)
 
-    def _start(self, job: _Job, now: float) -> None:
+    def _start(self, job: Job, now: float) -> None:
         state = self.hosts[job.host].state
         if state.ip:
             self._ip_next[state.ip] = now + self._settings.politeness.ip_delay
             self._ip_pages[state.ip] += 1
-        self._journal.append({"start": job.host, "at": now})
+        self._ledger.append({"start": job.host, "at": now})
         self.requests += 1
         self._fetcher.start(self._request(job))
 
-    def _request(self, job: _Job) -> Request:
+    def _request(self, job: Job) -> Request:
         if job.kind == "robots":
             verdict = self._verdict_of(job)
             asked = robots_fetch.conditional_headers(verdict) if verdict is not None else {}
@@ -251,11 +240,11 @@ class ShardRound:
         known = Earlier.model_validate_json(job.item.earlier).headers() if job.item.earlier else ()
         return Request(job.url, known, media_types=self._types, tag=job)
 
-    def _verdict_of(self, job: _Job) -> RobotsVerdict | None:
+    def _verdict_of(self, job: Job) -> RobotsVerdict | None:
         says = self._host(parse_url(job.origin).host).state.origins.get(job.origin)
         return says.verdict if says is not None else None
 
-    def _next(self, host: _Host, now: float) -> _Job | None:
+    def _next(self, host: _Host, now: float) -> Job | None:
         """The next request of a host that may be made; refusals on the way go to the log."""
         while host.items:
             item = host.items[0]
@@ -263,20 +252,25 @@ class ShardRound:
             says = host.state.origins.get(url.origin)
             if says is None or not robots_fetch.is_current(says.verdict, now):
                 asked = robots_fetch.first_request(url.origin)
-                return _Job("robots", url.host, parse_url(asked.url), url.origin, robots=asked)
+                return Job("robots", url.host, parse_url(asked.url), url.origin, robots=asked)
             beside = self._beside(url, says)
             if beside is not None:
                 return beside
             host.items.popleft()
-            if says.verdict.reason.startswith("unreachable"):
-                if says.silent < self._settings.politeness.max_attempts:
-                    host.left.append(item)
-                    continue
+            if says.verdict.reason == "unreachable:address":
+                self._ledger.finish(
+                    item, now, Judgement("failed", "address", "it leads to no public address")
+                )
+                continue
+            is_silent = says.verdict.reason.startswith("unreachable")
+            if is_silent and says.silent < self._settings.politeness.max_attempts:
+                host.left.append(item)
+                continue
             reason, rule, line = self._allowed(says.verdict, url)
             if reason is None:
-                return _Job(PAGE, host.state.host, url, url.origin, item, why=(rule, line))
+                return Job("page", host.state.host, url, url.origin, item, why=(rule, line))
             outcome = "skipped" if reason.name.startswith("crawl-delay") else "disallowed"
-            self._finish(item, now, Judgement(outcome, reason.name, reason.detail, reason.line))  # type: ignore[arg-type]
+            self._ledger.finish(item, now, Judgement(outcome, reason.name, reason.detail, reason.line))  # type: ignore[arg-type]
         return None
 
     def _allowed(self, verdict: RobotsVerdict, url: Url) -> tuple[Reason | None, str | None, int | None]:
@@ -288,7 +282,7 @@ class ShardRound:
             return Reason(f"crawl-delay:{delay:g}", "longer than politeness.max_crawl_delay"), None, None
         return None, decision.decision.rule, decision.decision.line
 
-    def _beside(self, url: Url, says: OriginState) -> _Job | None:
+    def _beside(self, url: Url, says: OriginState) -> Job | None:
         """The request for what stands beside robots.txt, where it has not been read since robots.txt was."""
         if says.beside_at is not None or says.verdict.kind == "disallow_all":
             return None
@@ -300,14 +294,15 @@ class ShardRound:
         for kind in wanted:
             target = parse_url(url.origin + _BESIDE[kind])
             if self._policy.fetch(says.verdict, target.text).allowed:
-                return _Job(kind, url.host, target, url.origin)
+                return Job(kind, url.host, target, url.origin)
         return None
 
     # --- answers ------------------------------------------------------------------------------------------------------
 
     def _take(self, answer: Answer) -> None:
-        job: _Job = answer.request.tag
+        job: Job = answer.request.tag
         host = self.hosts[job.host]
+        host.is_busy = False
         end = answer.started + answer.seconds
         host.state.last_end = max(end, self._fetcher.now())
         host.state.last_seconds = answer.seconds
@@ -321,52 +316,47 @@ class ShardRound:
             self._take_beside(job, host, answer)
         else:
             self._take_page(job, job.item, host, answer)
-        if not host.busy:
-            return
         self._wait(host)
 
-    def _take_robots(self, job: _Job, host: _Host, answer: Answer) -> None:
+    def _take_robots(self, job: Job, host: _Host, answer: Answer) -> None:
         assert job.robots is not None  # noqa: S101 - jobs of this kind carry one
         owner = self._host(parse_url(job.origin).host)
         before = owner.state.origins.get(job.origin)
         step = robots_fetch.advance(
             job.robots,
-            _robots_answer(answer),
+            robots_answer(answer),
             now=self._fetcher.now(),
             previous=before.verdict if before else None,
             settings=self._settings.robots,
         )
-        event = {"row": self._row("robots", job.url, answer, outcome="fetched"), "state": self._state_of(host)}
+        event = {
+            "row": self._ledger.row("robots", job.url, answer, outcome="fetched"),
+            "state": self._ledger.state_of(host.state),
+        }
         if isinstance(step, RobotsRequest):
             target = parse_url(step.url)
             event["row"].update(outcome="skipped", reason="redirect", detail=step.url)
-            self._journal.append(event)
-            onward = _Job("robots", target.host, target, job.origin, robots=step)
+            self._ledger.append(event)
+            onward = Job("robots", target.host, target, job.origin, robots=step)
             asked = self._host(target.host)
             asked.jobs.append(onward)
-            if asked is not host and not asked.busy and not self._is_waiting(asked):
-                self._wait(asked)
-            if asked is not owner and owner is host:
-                host.busy = False  # it waits for the other host's answer; that one wakes it
+            owner.is_waiting = asked is not owner
+            self._wait(asked)
             return
-        silent = before.silent + 1 if before and step.reason.startswith("unreachable") else 0
-        silent = max(silent, 1) if step.reason.startswith("unreachable") else 0
+        owner.is_waiting = False
+        silent = (before.silent if before else 0) + 1 if step.reason.startswith("unreachable") else 0
         says = OriginState(verdict=step, silent=silent)
         owner.state.origins[job.origin] = says
         event["row"].update(reason=step.reason)
-        self._journal.append(
+        self._ledger.append(
             {
                 **event,
                 "origin": job.origin,
                 "says": says.model_dump(mode="json"),
-                "found": self._tell(self._sitemaps(job.origin, step)),
+                "found": self._ledger.tell(self._sitemaps(job.origin, step)),
             }
         )
-        if owner is not host and not owner.busy and not self._is_waiting(owner):
-            self._wait(owner)
-
-    def _is_waiting(self, host: _Host) -> bool:
-        return any(name == host.state.host for _, _, name in self._heap)
+        self._wait(owner)
 
     def _sitemaps(self, origin: str, verdict: RobotsVerdict) -> list[Item]:
         found = []
@@ -378,7 +368,7 @@ class ShardRound:
             found.append(make_item(url, self._settings.urls, kind=SITEMAP, via=origin + "/robots.txt"))
         return found[: self._settings.sitemap.max_sitemaps]
 
-    def _take_beside(self, job: _Job, host: _Host, answer: Answer) -> None:
+    def _take_beside(self, job: Job, host: _Host, answer: Answer) -> None:
         says = host.state.origins[job.origin]
         text = ""
         if answer.status is not None and 200 <= answer.status < 300 and answer.error is None:
@@ -388,17 +378,17 @@ class ShardRound:
         if self._beside(job.url, says) is None:
             says = says.model_copy(update={"beside_at": self._fetcher.now()})
         host.state.origins[job.origin] = says
-        row = self._row(job.kind, job.url, answer, outcome="fetched" if text else "failed")
-        self._journal.append(
+        row = self._ledger.row(job.kind, job.url, answer, outcome="fetched" if text else "failed")
+        self._ledger.append(
             {
                 "row": row,
-                "state": self._state_of(host),
+                "state": self._ledger.state_of(host.state),
                 "origin": job.origin,
                 "says": says.model_dump(mode="json"),
             }
         )
 
-    def _take_page(self, job: _Job, item: Item, host: _Host, answer: Answer) -> None:
+    def _take_page(self, job: Job, item: Item, host: _Host, answer: Answer) -> None:
         judged = self._judge.judge(item, answer, host.state.origins[job.origin])
         polite = self._settings.politeness
         state = host.state
@@ -415,167 +405,25 @@ class ShardRound:
         attempts = item.attempts + 1
         if judged.outcome == "retry" and attempts >= polite.max_attempts:
             judged.outcome = "failed"
-        self._finish(item._replace(attempts=attempts), answer.started, judged, job, answer)
+        self._ledger.finish(item._replace(attempts=attempts), answer.started, judged, job, answer, state)
         if judged.outcome == "retry":
             host.items.append(item._replace(attempts=attempts))
         if state.errors >= 2 * polite.max_host_errors:
             for each in (*host.items, *host.left):
-                self._finish(each, answer.started, Judgement("failed", "host:errors", judged.reason))
+                self._ledger.finish(each, answer.started, Judgement("failed", "host:errors", judged.reason))
             host.items.clear()
             host.left.clear()
         elif state.errors >= polite.max_host_errors:
             host.park()
 
-    # --- writing ------------------------------------------------------------------------------------------------------
 
-    def _finish(
-        self,
-        item: Item,
-        at: float,
-        judged: Judgement,
-        job: _Job | None = None,
-        answer: Answer | None = None,
-    ) -> None:
-        """Write what became of an item: its capture, then its line."""
-        row = self._row(item.kind, parse_url(item.url), answer, outcome=judged.outcome, at=at)
-        row.update(
-            key=item.key.hex(),
-            reason=judged.reason,
-            detail=judged.detail[:500],
-            line=judged.line,
-            depth=item.depth,
-            attempts=item.attempts,
-            via=item.via,
-            canonical=judged.canonical,
-            problems=",".join(judged.problems) or None,
-        )
-        event: dict[str, Any] = {"row": row}
-        if job is not None and job.why[0] is not None:
-            row.update(detail=judged.detail[:500] or job.why[0], line=judged.line or job.why[1])
-        if judged.keep and job is not None and answer is not None and item.kind == PAGE:
-            event["cdx"] = self._keep(item, judged, job, answer, row)
-            event["archive"] = [self._archive.part, self._archive.size]
-        if judged.found:
-            event["found"] = self._tell(judged.found)
-        if answer is not None:
-            event["state"] = self._state_of(self.hosts[item.host])
-        self._journal.append(event)
-        self._archive.roll()
-        self._unsynced += 1
-        if self._unsynced >= self._settings.sync_pages:
-            self._unsynced = 0
-            self._archive.sync()
-            self._journal.sync()
-
-    def _keep(self, item: Item, judged: Judgement, job: _Job, answer: Answer, row: dict[str, Any]) -> str:
-        """Write a capture; its CDXJ line. The row is told where it lies."""
-        earlier = Earlier.model_validate_json(item.earlier) if item.earlier else None
-        digest, profile = warc.payload_digest(answer.body), None
-        if judged.unchanged is not None:
-            digest, profile = judged.unchanged.digest, warc.NOT_MODIFIED
-        elif earlier is not None and earlier.digest == digest:
-            profile = warc.IDENTICAL
-            row["reason"] = "revisit:identical"
-        about = {
-            "via": item.via or "",
-            "hopsFromSeed": str(item.depth),
-            "fetchTimeMs": f"{answer.seconds * 1000:.0f}",
-            "robots": f"{job.why[0]}, line {job.why[1]}" if job.why[0] else "no rule forbids it",
-            "canonical": judged.canonical or "",
-        }
-        found = warc.Capture(
-            url=item.url,
-            date=warc.warc_date(answer.started),
-            ip=answer.ip,
-            request=self._fetcher.request_head(answer.request),
-            head=answer.head,
-            body=b"" if profile else answer.body,
-            truncated=answer.truncated,
-            metadata={name: value for name, value in about.items() if value},
-            profile=profile,
-            refers_to=(earlier.record, earlier.url, earlier.date) if earlier and profile else None,
-        )
-        written, name, offset = self._archive.write(found, digest)
-        row.update(
-            digest=digest,
-            warc=name,
-            offset=offset,
-            length=written.length,
-            record=written.record_id,
-            etag=answer.header("etag"),
-            last_modified=answer.header("last-modified"),
-        )
-        return cdx_line(
-            item.url,
-            found.date,
-            status=answer.status or 0,
-            mime="warc/revisit" if profile else answer.media_type,
-            digest=digest,
-            filename=name,
-            offset=offset,
-            length=written.length,
-        )
-
-    def _row(
-        self, kind: str, url: Url, answer: Answer | None, *, outcome: str, at: float | None = None
-    ) -> dict[str, Any]:
-        row: dict[str, Any] = {
-            "url": url.text,
-            "key": None,
-            "host": url.host,
-            "kind": kind,
-            "round": self._number,
-            "outcome": outcome,
-            "reason": "",
-            "at": at if answer is None else answer.started,
-        }
-        if answer is not None:
-            row.update(
-                reason=answer.error or "",
-                detail=answer.detail[:500],
-                status=answer.status,
-                seconds=round(answer.seconds, 4),
-                bytes=len(answer.body),
-                mime=answer.media_type[:100] or None,
-                truncated=answer.truncated,
-                ip=answer.ip,
-            )
-        return row
-
-    @staticmethod
-    def _state_of(host: _Host) -> dict[str, Any]:
-        state = host.state
-        return {
-            "host": state.host,
-            "next_at": state.next_at,
-            "last_end": state.last_end,
-            "last_seconds": state.last_seconds,
-            "errors": state.errors,
-            "pages": state.pages,
-            "ip": state.ip,
-        }
-
-    def _tell(self, found: Iterable[Item]) -> list[list[Any]]:
-        """Items that this round has not told of yet, as the journal keeps them."""
-        told = []
-        for item in found:
-            if item.key not in self._told:
-                self._told.add(item.key)
-                told.append([item.key.hex(), *item[1:6], item.via])
-        return told
-
-
-def told_item(told: list[Any]) -> Item:
-    """The item of a journal's `found`."""
-    key, url, host, kind, depth, redirects, via = told
-    return Item(bytes.fromhex(key), url, host, kind, depth, redirects, 0, via)
-
-
-def _robots_answer(answer: Answer) -> RobotsAnswer:
+def robots_answer(answer: Answer) -> RobotsAnswer:
     """An answer as the rules about robots.txt take it; one that broke off is none."""
     if answer.error is not None or answer.status is None:
         return RobotsAnswer(error=answer.error or "empty")
     body = answer.decoded(_MOST_ROBOTS_DECODED)
     if body is None or body.raw is None:
         return RobotsAnswer(error="encoding")
-    return RobotsAnswer(status=answer.status, headers=dict(reversed(answer.headers)), body=body.raw[: LIMIT + 1])
+    return RobotsAnswer(
+        status=answer.status, headers=dict(reversed(answer.headers)), body=body.raw[: LIMIT + 1]
+    )

@@ -112,7 +112,9 @@ def capture(found: Capture, info: str, level: int, digest: str | None = None) ->
     return Written(before + record + after, len(before), len(record), ids[kind], digest)
 
 
-def _member(kind: str, record_id: str, date: str, fields: Mapping[str, str], block: bytes, level: int) -> bytes:
+def _member(
+    kind: str, record_id: str, date: str, fields: Mapping[str, str], block: bytes, level: int
+) -> bytes:
     lines = ["WARC/1.1", f"WARC-Type: {kind}", f"WARC-Record-ID: {record_id}", f"WARC-Date: {date}"]
     lines += [f"{name}: {value}" for name, value in fields.items()]
     lines += [f"WARC-Block-Digest: {payload_digest(block)}", f"Content-Length: {len(block)}", "", ""]

@@ -6,7 +6,6 @@ Every floor is what was measured on 2026-11-22, rounded towards the worse; docs/
 from __future__ import annotations
 
 import gzip
-import ipaddress
 import json
 import os
 from functools import cache
@@ -17,7 +16,6 @@ import pyarrow as pa
 import pytest
 
 from filters.language import identify, language
-from filters.pii import find_spans, redact
 from filters.safety import probabilities, profanity, toxicity
 from filters.words import WordIndex, index_words
 
@@ -104,86 +102,3 @@ def test_windows_by_our_words_agree_with_the_models_own_tokens():
     assert len(windows) > 1000
     assert np.mean((ours >= 0.5) != (own >= 0.5)) <= 0.002
     assert np.mean(np.abs(ours - own)) <= 0.005
-
-
-# --- personal identifiers ---
-
-LABELS = {
-    "email": "EMAIL",
-    "phone": "PHONE",
-    "ip": "IP",
-    "credit_card": "CREDIT_CARD",
-    "iban": "IBAN",
-    "us_ssn": "SSN",
-}
-
-FLOORS = {
-    "email": (1.0, 0.99),
-    "phone": (0.98, 0.92),
-    "ip": (1.0, 1.0),
-    "credit_card": (1.0, 0.99),
-    "iban": (1.0, 0.94),
-    "us_ssn": (1.0, 0.92),
-}
-
-
-@cache
-def marked() -> list[tuple[str, list[tuple[int, int, str]]]]:
-    """Synthetic sentences with their spans; private addresses are not identifiers (filters/pii.py)."""
-    rows = [
-        json.loads(line) for line in (DATA / "pii" / "pii_dev.jsonl").read_text("utf-8").split("\n") if line
-    ]
-    return [
-        (
-            row["text"],
-            [
-                (start, end, label)
-                for start, end, label in row["spans"]
-                if label != "IP" or ipaddress.ip_address(row["text"][start:end]).is_global
-            ],
-        )
-        for row in rows
-    ]
-
-
-@cache
-def detected() -> list[list[tuple[int, int, str]]]:
-    return [[(s.start, s.end, LABELS[s.type]) for s in find_spans(text)] for text, _ in marked()]
-
-
-@pytest.mark.parametrize("kind", FLOORS)
-def test_precision_and_recall_of_each_type(kind):
-    """A span is right that shares characters with one of its type, as in research/models.md."""
-    right = wrong = found = missed = 0
-    for (_, gold), spans in zip(marked(), detected(), strict=True):
-        wanted = [span[:2] for span in gold if span[2] == LABELS[kind]]
-        given = [span[:2] for span in spans if span[2] == LABELS[kind]]
-        hits = sum(any(a < d and c < b for c, d in wanted) for a, b in given)
-        right, wrong = right + hits, wrong + len(given) - hits
-        hits = sum(any(a < d and c < b for c, d in given) for a, b in wanted)
-        found, missed = found + hits, missed + len(wanted) - hits
-    precision, recall = FLOORS[kind]
-    assert right / (right + wrong) >= precision
-    assert found / (found + missed) >= recall
-
-
-def test_most_spans_are_exact():
-    exact = sum(span in gold for (_, gold), spans in zip(marked(), detected(), strict=True) for span in spans)
-    assert exact / sum(map(len, detected())) >= 0.99
-
-
-def test_identifiers_on_real_pages():
-    """Of what is found on these pages all 168 were read: each is an address or a phone number."""
-    edited, columns = redact(pages()["text"])
-    totals = {name: sum(column.to_pylist()) for name, column in columns.items() if name != "pii.density"}
-    assert totals == {
-        "pii.email": 47,
-        "pii.phone": 121,
-        "pii.ip": 0,
-        "pii.credit_card": 0,
-        "pii.iban": 0,
-        "pii.us_ssn": 0,
-    }
-    assert len(edited) == pages().num_rows
-    changed = [a != b for a, b in zip(edited.to_pylist(), pages()["text"].to_pylist(), strict=True)]
-    assert sum(changed) == np.count_nonzero(columns["pii.density"].to_numpy())

@@ -30,7 +30,7 @@ import pyarrow as pa
 
 from decontam.build import Builder
 from decontam.ngrams import NgramIndex
-from decontam.registry import Benchmark, Item, Registry, Source, read_items
+from decontam.registry import Benchmark, BenchmarkItems, Item, Registry, Source, read_items
 from decontam.scan import scan
 from decontam.settings import DecontaminationSettings
 from filters.words import index_words, split_words
@@ -111,7 +111,7 @@ def take(size: float) -> list[Loaded]:
 def build(loaded: Sequence[Loaded]) -> NgramIndex:
     builder = Builder(SETTINGS)
     for source, items in loaded:
-        builder.add(source, items, "")
+        builder.add(source, BenchmarkItems(list(items), "", {"prompt": ("text",)}, len(items), False))
     return builder.finish(Registry(tuple(source for source, _ in loaded), (), ()))
 
 

@@ -11,8 +11,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from filters import pii
-from filters.pii import COLUMNS, TYPES, PiiError, PiiSettings, Span, find_spans, redact, replace
+from filters import pii_recognisers
+from filters.pii import (
+    COLUMNS,
+    PATTERN_TYPES,
+    TYPES,
+    PiiError,
+    PiiSettings,
+    Span,
+    columns_of,
+    find_spans,
+    redact,
+    redact_columns,
+    replace,
+)
+from filters.pii_edit import same_value
 
 
 def found(text: str) -> list[tuple[str, str]]:
@@ -36,10 +49,14 @@ def found(text: str) -> list[tuple[str, str]]:
         ("Phone: 4158632171", "phone", "4158632171"),
         ("Fax:\n467 3395", "phone", "467 3395"),
         ("782 2652 mobile", "phone", "782 2652"),
+        ("4158632171 fax\n", "phone", "4158632171"),
         ("desk +41 (0)96 471 07 95", "phone", "+41 (0)96 471 07 95"),
         ("咨询电话：58792888", "phone", "58792888"),
         ("from 86.121.97.248 at noon", "ip", "86.121.97.248"),
         ("http://86.121.97.248/index.html", "ip", "86.121.97.248"),
+        ("地址86.121.97.248是", "ip", "86.121.97.248"),
+        ("use 8.8.8.8 instead", "ip", "8.8.8.8"),
+        ("the server 5.9.1.2 is down", "ip", "5.9.1.2"),
         ("from 2a00:1450:4001:81b::200e at", "ip", "2a00:1450:4001:81b::200e"),
         ("card 4012-8888-8888-1881, valid", "credit_card", "4012-8888-8888-1881"),
         ("card 3782 822463 10005 04/25", "credit_card", "3782 822463 10005"),
@@ -51,6 +68,21 @@ def found(text: str) -> list[tuple[str, str]]:
         ("my iban is gb82west12345698765432", "iban", "gb82west12345698765432"),
         ("his number is 536-90-4399.", "us_ssn", "536-90-4399"),
         ("SSN 536 90 4399", "us_ssn", "536 90 4399"),
+        ("SSN: 536904399", "us_ssn", "536904399"),
+        ("my bank account 1234567890 at", "bank_account", "1234567890"),
+        ("Account No. 'HDFC012345678901',", "bank_account", "HDFC012345678901"),
+        ("account number: 1243-5678-90", "bank_account", "1243-5678-90"),
+        ("send to 1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa.", "crypto", "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa"),
+        (
+            "or bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq,",
+            "crypto",
+            "bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq",
+        ),
+        (
+            "0x52908400098527886E0F7030069857D2E4169EE7",
+            "crypto",
+            "0x52908400098527886E0F7030069857D2E4169EE7",
+        ),
     ],
 )
 def test_an_identifier_is_found_whole(text, kind, value):
@@ -85,11 +117,12 @@ def test_an_identifier_is_found_whole(text, kind, value):
         "https://example.com/photo-415-863-2171",
         "https://example.com/1166300/2609912",
         "routing number 061000104",
+        "4158632171 mobile users",
         "unix time 1598918400 or 1598918400000",
         # Addresses that say nothing about anybody, and what only looks like one.
         "10.218.6.131, 127.0.0.1, 192.168.0.1, 169.254.0.0/16, 198.51.100.7",
         "section 13.10.2.14, version 86.121.97.24, Chrome/86.121.97.24",
-        "see 3.1.2.4 and 8.8.8.8",
+        "see 3.1.2.4",
         "17.0.0.0/8",
         "at 12:30:45, std::vector<int>, dead::beef, ::1, fe80::1",
         # Check digits, issuers and ranges.
@@ -100,6 +133,13 @@ def test_an_identifier_is_found_whole(text, kind, value):
         "GB82WEST12345698765433",
         "987-65-4320 and 000-12-3456 and 666-12-3456 and 123-00-4567",
         "Suite 680 36 4022 Oakridge",
+        "536904399 visitors",
+        "your account 1234567 was opened",
+        "account 1234567890123456789012",
+        "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNb",
+        "0x0000000000000000000000000000000000000000",
+        "commit 52908400098527886e0f7030069857d2e4169ee7",
+        "0x52908400098527886E0F7030069857D2E4169EE7ab",
     ],
 )
 def test_what_is_no_identifier_is_left(text):
@@ -131,11 +171,39 @@ def test_numbers_start_anew_in_every_document():
 
 
 def test_every_type_has_its_placeholder_and_its_column():
-    text = "a@example.com 415-863-2171 86.121.97.248 4012888888881881 GB82WEST12345698765432 536-90-4399"
+    text = (
+        "a@example.com 415-863-2171 86.121.97.248 4012888888881881 GB82WEST12345698765432 536-90-4399 "
+        "bank account 12345678 1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa"
+    )
+    text += " 0x52908400098527886E0F7030069857D2E4169EE7"
     edited, columns = redact(pa.array([text, "nothing"], pa.large_string()))
-    assert edited.to_pylist()[0] == "<EMAIL_1> <PHONE_1> <IP_1> <CREDIT_CARD_1> <IBAN_1> <US_SSN_1>"
+    assert edited.to_pylist()[0] == (
+        "<EMAIL_1> <PHONE_1> <IP_1> <CREDIT_CARD_1> <IBAN_1> <US_SSN_1> bank account <BANK_ACCOUNT_1> "
+        "<CRYPTO_1> <CRYPTO_2>"
+    )
     assert {column.name: column.type for column in COLUMNS} == {k: v.type for k, v in columns.items()}
-    assert all(columns[f"pii.{kind}"].to_pylist() == [1, 0] for kind in TYPES)
+    once = [kind for kind in PATTERN_TYPES if columns[f"pii.{kind}"].to_pylist() == [1, 0]]
+    assert [kind for kind in PATTERN_TYPES if kind not in once] == ["crypto"]
+    assert columns["pii.crypto"].to_pylist() == [2, 0]
+
+
+def test_columns_of_one_document_share_their_placeholders():
+    text, title = pa.array(["a@x.org, b@x.org", None]), pa.array(["b@x.org and c@x.org", "b@x.org"])
+    edited, columns = redact_columns([text, title])
+    assert [column.to_pylist() for column in edited] == [
+        ["<EMAIL_1>, <EMAIL_2>", None],
+        ["<EMAIL_2> and <EMAIL_3>", "<EMAIL_1>"],
+    ]
+    assert columns["pii.email"].to_pylist() == [4, 1]
+    assert columns["pii.density"].to_pylist() == [pytest.approx(4000 / 13), pytest.approx(1000 / 3)]
+
+
+def test_names_add_their_columns():
+    assert [column.name for column in columns_of(PiiSettings(person="keep"))][-2:] == [
+        "pii.person",
+        "pii.density",
+    ]
+    assert columns_of(PiiSettings()) == COLUMNS
 
 
 def test_redacting_twice_changes_nothing():
@@ -190,7 +258,7 @@ def test_a_failing_recogniser_names_the_row_and_never_the_text(monkeypatch):
     def fail(text: str) -> list[object]:
         raise ValueError(f"cannot judge {text}")
 
-    monkeypatch.setattr(pii, "_recognisers", lambda: dict.fromkeys(TYPES, fail))
+    monkeypatch.setattr(pii_recognisers, "recognisers", lambda: dict.fromkeys(TYPES, fail))
     texts = pa.array(
         ["fine", "@".join(["secret", "example.com"])]
     )  # not whole in a line that a traceback shows
@@ -216,7 +284,7 @@ def test_nothing_is_fetched(monkeypatch):
 
     monkeypatch.setattr(socket, "socket", refuse)
     monkeypatch.setattr(socket, "create_connection", refuse)
-    pii._recognisers.cache_clear()
+    pii_recognisers.recognisers.cache_clear()
     assert found("a@example.com") == [("email", "a@example.com")]
 
 
@@ -245,13 +313,14 @@ def test_hostile_text_is_judged_in_short_pieces(name, monkeypatch):
     What is not counted are the scans for candidates: were one of them quadratic, this test would not end.
     """
     judged: list[int] = []
-    recognisers, phone = pii._recognisers(), pii._phone_recogniser
+    recognisers, phone = pii_recognisers.recognisers(), pii_recognisers.phone_recogniser
 
     def count(recogniser):
         return lambda text: judged.append(len(text)) or recogniser(text)
 
-    monkeypatch.setattr(pii, "_recognisers", lambda: {k: count(r) for k, r in recognisers.items()})
-    monkeypatch.setattr(pii, "_phone_recogniser", lambda region: count(phone(region)))
+    counting = {kind: count(recogniser) for kind, recogniser in recognisers.items()}
+    monkeypatch.setattr(pii_recognisers, "recognisers", lambda: counting)
+    monkeypatch.setattr(pii_recognisers, "phone_recogniser", lambda region: count(phone(region)))
     unit, length = HOSTILE[name]
     text = (unit * (length // len(unit) + 1))[:length]
     redact(pa.array([text]))
@@ -310,7 +379,7 @@ def test_a_chunk_is_its_documents_one_by_one(documents):
     for row, document in enumerate(documents):
         spans = find_spans(document or "")
         assert edited[row].as_py() == (None if document is None else replace(document, spans))
-        for kind in TYPES:
+        for kind in PATTERN_TYPES:
             assert columns[f"pii.{kind}"][row].as_py() == sum(span.type == kind for span in spans)
 
 
@@ -318,11 +387,11 @@ def plain_replace(text: str, spans: list[Span]) -> str:
     """Character by character, from the back, with the numbers given in a first pass."""
     values: dict[str, list[str]] = {}
     for span in spans:
-        value = pii._same(text[span.start : span.end], span.type)
+        value = same_value(text[span.start : span.end], span.type)
         if value not in values.setdefault(span.type, []):
             values[span.type].append(value)
     for span in reversed(spans):
-        number = values[span.type].index(pii._same(text[span.start : span.end], span.type)) + 1
+        number = values[span.type].index(same_value(text[span.start : span.end], span.type)) + 1
         text = f"{text[: span.start]}<{span.type.upper()}_{number}>{text[span.end :]}"
     return text
 
