@@ -217,7 +217,9 @@ def test_no_output_of_a_run_has_a_value_and_counts_are_there(finished, caplog):
     ]
     assert len(kept) == 1
     # The title repeats the address: counts are of all that is published.
-    assert {kind: kept[0][f"pii.{kind}"] for kind in VALUES} == {kind: 1 + (kind == "email") for kind in VALUES}
+    assert {kind: kept[0][f"pii.{kind}"] for kind in VALUES} == {
+        kind: 1 + (kind == "email") for kind in VALUES
+    }
     assert "<EMAIL_1>" in kept[0]["title"]
     assert "<PHONE_" in kept[0]["text"]
     assert "<PHONE_1>" not in kept[0]["text"]
