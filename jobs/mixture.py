@@ -3,6 +3,7 @@
     corpusmill mixture plan   --config mixture.yaml     what there is, what is asked, how often documents are seen
     corpusmill mixture build  --config mixture.yaml     the sequences
     corpusmill mixture verify --output DIR              the proof
+    corpusmill mixture tune   --config mixture.yaml     other weights, tried with small models
 
 The recipe's stages are presets: `--preset core`, `continued` or `context`.
 """
@@ -12,9 +13,10 @@ from __future__ import annotations
 import functools
 import importlib.resources
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+import yaml
 from rich.console import Console
 from rich.table import Table
 
@@ -22,7 +24,10 @@ from jobs.options import PASS_THROUGH, reported, required, runner_settings
 from pipeline.config import absolute, merged, read_yaml, validate
 from pipeline.errors import UserError, did_you_mean
 from pipeline.mixture.plan import MixturePlan
-from pipeline.mixture.settings import MixtureSettings
+from pipeline.mixture.settings import MixtureSettings, parse_count
+
+if TYPE_CHECKING:
+    from pipeline.mixture.tune_model import Tuned, TuneSettings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -317,6 +322,132 @@ def questions(context: click.Context, **options: Any) -> None:
     )
 
 
+@mixture.command(context_settings=PASS_THROUGH)
+@click.option("--config", metavar="FILE", help="YAML of the mixture; see docs/mixture.md.")
+@click.option("--preset", metavar="NAME", help="A stage of the recipe: core, continued, context.")
+@click.option(
+    "--input", "inputs", multiple=True, metavar="NAME=GLOB", help="Files of a component; may be repeated."
+)
+@click.option("--without", multiple=True, metavar="NAME", help="Leave a component out; may be repeated.")
+@click.option("--tokenizer", metavar="DIR", help="Folder or model file of the tokenizer.")
+@click.option("--token-files", metavar="DIR", help="Folder of encoded documents, which mixtures can share.")
+@click.option(
+    "--held-out", multiple=True, metavar="NAME=GLOB", help="Documents whose loss counts; repeatable."
+)
+@click.option(
+    "--importance", multiple=True, metavar="NAME=N", help="Weight of a held-out set in the mean; default: 1."
+)
+@click.option("--candidates", metavar="FILE", help="YAML: a list of {component: weight}.")
+@click.option("--search", type=click.IntRange(0), default=0, metavar="N", help="Draw N sets of weights.")
+@click.option(
+    "--bounds", multiple=True, metavar="NAME=LOW:HIGH", help="Least and greatest share of a component."
+)
+@click.option("--tokens", metavar="N", help="Tokens that a proxy is trained on; default: 2M.")
+@click.option(
+    "--held-out-tokens", metavar="N", default="200k", show_default=True, help="Tokens measured of each set."
+)
+@click.option(
+    "--order", type=click.IntRange(1, 6), default=3, show_default=True, help="Tokens of the proxy's n-grams."
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(1),
+    default=5,
+    show_default=True,
+    help="Optima of the fits to be measured.",
+)
+@click.option("--command", "line", metavar="CMD", help="Your own proxy, instead of the n-gram model.")
+@click.option(
+    "--command-timeout", type=float, default=3600, show_default=True, help="Seconds for a candidate."
+)
+@where_options(output=None)
+@click.pass_context
+@reported
+def tune(context: click.Context, **options: Any) -> None:
+    """Try other weights with small models, fit their losses, propose the best."""
+    from pipeline.mixture.tune import tune_mixture
+
+    settings = configure(
+        options["config"],
+        options["preset"],
+        options["inputs"],
+        options["tokenizer"],
+        None,
+        options["without"],
+    )
+    result = tune_mixture(
+        settings,
+        tune_settings(options),
+        absolute(required(options["output"], "--output")),
+        runner_settings(options, context.args),
+        tokens=_token_files(options),
+    )
+    print_tuned(result)
+    click.echo(f"{options['output']}: tune.json, tune.html, mixture.yaml")
+
+
+def tune_settings(options: Mapping[str, Any]) -> TuneSettings:
+    """The settings of `tune` from its options.
+
+    Raises:
+        UserError: for options that cannot be understood.
+    """
+    from pipeline.mixture.tune_model import TuneSettings
+
+    held_out: dict[str, list[str]] = {}
+    for name, value in _pairs(options["held_out"], "--held-out", "NAME=GLOB"):
+        held_out.setdefault(name, []).append(absolute(value))
+    if not held_out:
+        raise UserError("--held-out NAME=GLOB is missing: the documents whose loss counts.")
+    content: dict[str, Any] = {
+        "held_out": held_out,
+        "importance": dict(_pairs(options["importance"], "--importance", "NAME=N")),
+        "bounds": {
+            name: value.split(":") for name, value in _pairs(options["bounds"], "--bounds", "NAME=LOW:HIGH")
+        },
+        "search": options["search"],
+        "tokens": _count("--tokens", options["tokens"]),
+        "held_out_tokens": _count("--held-out-tokens", options["held_out_tokens"]),
+        "order": options["order"],
+        "rounds": options["rounds"],
+        "candidates": read_candidates(options["candidates"]) if options["candidates"] else [],
+    }
+    if options["line"]:
+        content["command"] = {"line": options["line"], "timeout": options["command_timeout"]}
+    return validate(TuneSettings, content, "tune")
+
+
+def read_candidates(path: str) -> list[Any]:
+    """The sets of weights of a YAML file.
+
+    Raises:
+        UserError: when it is not there, or no list.
+    """
+    try:
+        with open(path, encoding="utf-8") as file:
+            content = yaml.safe_load(file)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise UserError(f"--candidates {path}: {error}") from error
+    if not isinstance(content, list) or not content:
+        raise UserError(f"--candidates {path}: write a list of weights, such as `- {{web: 0.7, math: 0.3}}`.")
+    return content
+
+
+def _pairs(given: Sequence[str], option: str, form: str) -> list[tuple[str, str]]:
+    found = [each.partition("=") for each in given]
+    for whole, (name, _, value) in zip(given, found, strict=True):
+        if not name or not value:
+            raise UserError(f"{option} {whole}: write {form}.")
+    return [(name, value) for name, _, value in found]
+
+
+def _count(option: str, given: str | None) -> Any:
+    try:
+        return parse_count(given)
+    except ValueError as error:
+        raise UserError(f"{option}: {error}") from error
+
+
 MOST_FINDINGS = 30
 
 
@@ -408,6 +539,44 @@ def print_plan(made: MixturePlan) -> None:
         if left or held:
             parts = "; ".join(part for part in (held, f"left out: {left}" if left else "") if part)
             console.print(f"{each.name}: {each.read:,} read; {parts}", markup=False)
+
+
+MOST_CANDIDATES = 12
+
+
+def print_tuned(result: Tuned) -> None:
+    """The best of what was tried, the optimum of the fits, and what is proposed."""
+    names = list(result.bounds.names)
+    sets = [each.name for each in result.held_out]
+    table = _table("", *names, *sets, "mean loss")
+    best = sorted(result.candidates, key=lambda each: each.mean)[:MOST_CANDIDATES]
+    rows = [
+        *((f"tried, {at}.", each) for at, each in enumerate(best, start=1)),
+        ("fits predict", result.predicted),
+        ("measured", result.checked),
+        ("proposed", result.proposal),
+    ]
+    for label, each in rows:
+        shares = [f"{each.weights[name]:.4f}" for name in names]
+        table.add_row(label, *shares, *(f"{each.loss[name]:.4f}" for name in sets), f"{each.mean:.4f}")
+    console = _console()
+    console.print(table)
+    console.print(
+        f"\n{len(result.candidates):,} sets of weights tried, {result.proxy}, {result.tokens:,} tokens each; nats per token",
+        markup=False,
+    )
+    for held in result.held_out:
+        rank = held.fit.rank_correlation
+        console.print(
+            f"{held.name}: {held.documents:,} of {held.documents_there:,} documents measured; {held.fit.form} fit, error "
+            f"{held.fit.left_out_error:.4f} where left out, rank correlation {'none' if rank is None else f'{rank:.3f}'}",
+            markup=False,
+        )
+    for name, count in result.excluded.items():
+        if count:
+            console.print(
+                f"{name}: {count:,} documents are held out too and were not trained on", markup=False
+            )
 
 
 def print_built(manifest: Mapping[str, Any]) -> None:

@@ -103,7 +103,7 @@ def plan_mixture(
     """
     folder = MixtureFolder(output)
     with folder.locked():
-        shared, items = _items(settings, folder, tokens)
+        shared, items = mixture_items(settings, folder, tokens)
         if storage.exists(folder.manifest_path):
             manifest = json.loads(storage.read_bytes(folder.manifest_path))
             if manifest.get("identity") != identity(settings, shared, items):
@@ -137,7 +137,7 @@ def build_mixture(
     """
     folder = MixtureFolder(output)
     with folder.locked():
-        shared, items = _items(settings, folder, tokens)
+        shared, items = mixture_items(settings, folder, tokens)
         made_of = identity(settings, shared, items)
         if folder.prepare(made_of, overwrite=overwrite, keep=["tokens"]):
             manifest = json.loads(storage.read_bytes(folder.manifest_path))
@@ -191,9 +191,14 @@ def engines(runner: RunnerSettings, quiet: bool | None) -> Iterator[Callable[[st
 # ---- phases
 
 
-def _items(
+def mixture_items(
     settings: MixtureSettings, folder: OutputFolder, tokens: str | None
 ) -> tuple[TokenSettings, list[TokenSplit]]:
+    """What encoding a mixture's documents needs: the settings of all tasks, and a split for each.
+
+    Raises:
+        UserError: for a tokenizer that does not fit the settings, or inputs that are not there.
+    """
     encoder = load_tokenizer(settings.tokenizer)
     if settings.eos and encoder.eos_id < 0:
         raise UserError("eos: the tokenizer has no end-of-sequence token; say `eos: false`.")
