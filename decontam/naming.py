@@ -7,6 +7,8 @@ every item that has the n-gram is.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pyarrow as pa
 
@@ -15,6 +17,7 @@ from decontam.rule import I64, U32
 from decontam.settings import PARTS, RuleName
 
 
+@functools.lru_cache(maxsize=2)  # asked for each chunk, the same for all
 def unit_lengths(index: NgramIndex) -> I64:
     """The n of each unit under the rule `item`: the words of its longest field, at most `max_words`; 0 if too short."""
     header = index.header

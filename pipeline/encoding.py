@@ -15,8 +15,7 @@ from typing import Any, Final
 
 from pipeline import storage
 from pipeline.chunks import Split
-from pipeline.engine import PhaseCost, RunnerSettings
-from pipeline.errors import UserError
+from pipeline.engine import PhaseCost, RunnerSettings, engines
 from pipeline.output import OutputFolder
 from pipeline.run import version
 from pipeline.sources import ReadSettings
@@ -28,7 +27,7 @@ from pipeline.token_files import (
     open_tokenizer,
     reading_for,
 )
-from pipeline.tokenizing import engines, file_state, text_splits
+from pipeline.tokenizing import file_state, text_splits
 from tokenizer.model import Encoder
 
 RESULTS: Final = ("tokens", "manifest.json")
@@ -49,18 +48,7 @@ class Encoded:
 class TokensFolder(OutputFolder):
     """The output folder of an encoding."""
 
-    def _check_ours(self, overwrite: bool) -> None:
-        for name in RESULTS:
-            if storage.exists(self.within(name)) and not overwrite:
-                raise UserError(
-                    f"{self.path} already holds `{name}`, which no run of corpusmill is known to have left there. "
-                    "Use another --output, or --overwrite to replace it."
-                )
-        self._remove_results()
-
-    def _remove_results(self) -> None:
-        for name in reversed(RESULTS):
-            storage.remove(self.within(name))
+    results = RESULTS
 
 
 def encode_files(

@@ -9,9 +9,11 @@ download another) and the tasks run in the worker pool; on Spark, Flink or Dataf
 from __future__ import annotations
 
 import argparse
+import contextlib
 import functools
 import hashlib
 import logging
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -248,6 +250,18 @@ class Engine:
             )
         )
         return [each.result for each in done]
+
+
+@contextlib.contextmanager
+def engines(runner: RunnerSettings, quiet: bool | None = None) -> Iterator[Callable[[str], Engine]]:
+    """Makes engines that share a worker pool and a display, each with a folder for the results of its tasks."""
+    with contextlib.ExitStack() as stack:
+        counters = stack.enter_context(progress.counting())
+        is_quiet = not sys.stderr.isatty() if quiet is None else quiet
+        display = stack.enter_context(progress.Display(counters, quiet=is_quiet))
+        if runner.is_local and runner.workers:
+            stack.enter_context(pool.using_pool(runner.workers, counters))
+        yield lambda work: Engine(work, runner, display)
 
 
 @functools.cache

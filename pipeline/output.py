@@ -25,7 +25,10 @@ MOST_DIFFERENCES = 12
 
 
 class OutputFolder:
-    """The folder of one run."""
+    """The folder of one run. `results` are the entries that it leaves; `replaceable` of them may be anybody's."""
+
+    results: tuple[str, ...] = RESULTS
+    replaceable: tuple[str, ...] = ()
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -99,8 +102,8 @@ class OutputFolder:
         return None
 
     def _check_ours(self, overwrite: bool) -> None:
-        for name in RESULTS:
-            if storage.exists(self.within(name)) and not overwrite:
+        for name in self.results:
+            if name not in self.replaceable and storage.exists(self.within(name)) and not overwrite:
                 raise UserError(
                     f"{self.path} already holds `{name}`, which no run of corpusmill is known to have left there. "
                     "Use another --output, or --overwrite to replace it."
@@ -113,7 +116,7 @@ class OutputFolder:
 
     def _remove_results(self) -> None:
         # The manifest goes first: without it nothing that is left can pass for a complete result.
-        for name in reversed(RESULTS):
+        for name in reversed(self.results):
             storage.remove(self.within(name))
 
     def _remove_work(self, keep: Sequence[str]) -> None:

@@ -6,7 +6,6 @@ Three counts that know nothing of each other must agree: rows harvested, decisio
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import datetime
 import hashlib
@@ -14,19 +13,18 @@ import importlib.metadata
 import json
 import os
 import platform
-import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from pipeline import contamination, pool, progress, storage
+from pipeline import contamination, storage
 from pipeline.chunks import HarvestedChunk, Split
 from pipeline.config import JobConfig
 from pipeline.contamination import ContaminationPlan
 from pipeline.decide import DUPLICATE_RULES, DecidePlan, Settled, count_ngrams, decide, ledger_path, screen
 from pipeline.dedup.earlier import EarlierFile, earlier_chunks, find_earlier
-from pipeline.engine import Engine, RunnerSettings
+from pipeline.engine import Engine, RunnerSettings, engines
 from pipeline.errors import UserError
 from pipeline.harvest import (
     HarvestPlan,
@@ -207,7 +205,8 @@ def execute(
             return Outcome(
                 json.loads(storage.read_bytes(folder.manifest_path)), plan.output, was_complete=True
             )
-        with _engine(folder, runner, quiet) as engine:
+        with engines(runner, quiet) as make:
+            engine = make(storage.join(folder.work, "tasks"))
             manifest = _Run(plan, folder, harvest_plan, engine).run()
         folder.finish(manifest, keep if plan.config.keep_measures else [])
     return Outcome(manifest, plan.output)
@@ -228,21 +227,11 @@ def count_usage(plan: Plan, target: str, runner: RunnerSettings, *, quiet: bool 
         index_path = _place_index(plan, folder, index)
         harvest_plan = _harvest_plan(plan, folder, index_path)
         folder.prepare(plan.identity, overwrite=True, keep=[])
-        with _engine(folder, runner, quiet) as engine:
+        with engines(runner, quiet) as make:
+            engine = make(storage.join(folder.work, "tasks"))
             found = _Run(plan, folder, harvest_plan, engine).count_usage(target)
     storage.remove(plan.output)
     return found
-
-
-@contextlib.contextmanager
-def _engine(folder: OutputFolder, runner: RunnerSettings, quiet: bool | None) -> Iterator[Engine]:
-    with contextlib.ExitStack() as stack:
-        counters = stack.enter_context(progress.counting())
-        is_quiet = not sys.stderr.isatty() if quiet is None else quiet
-        display = stack.enter_context(progress.Display(counters, quiet=is_quiet))
-        if runner.is_local and runner.workers:
-            stack.enter_context(pool.using_pool(runner.workers, counters))
-        yield Engine(storage.join(folder.work, "tasks"), runner, display)
 
 
 def open_benchmarks(settings: DecontaminationSettings) -> NgramIndex | None:

@@ -13,23 +13,21 @@ where it was.
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib.metadata
 import json
 import re
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
-from pipeline import pool, progress, storage
+from pipeline import storage
 from pipeline.chunks import Format, Split
 from pipeline.config import SOURCE_NAME
-from pipeline.engine import Engine, PhaseCost, RunnerSettings
+from pipeline.engine import PhaseCost, RunnerSettings, engines
 from pipeline.errors import UserError
 from pipeline.output import OutputFolder
 from pipeline.run import version
@@ -131,23 +129,12 @@ class Trained:
 class TokenizerFolder(OutputFolder):
     """The output folder of a training."""
 
+    results = RESULTS
+
     @property
     def was_begun(self) -> bool:
         """Whether a run of ours has worked here."""
         return storage.exists(storage.join(self.work, "run.json"))
-
-    def _check_ours(self, overwrite: bool) -> None:
-        for name in RESULTS:
-            if storage.exists(self.within(name)) and not overwrite:
-                raise UserError(
-                    f"{self.path} already holds `{name}`, which no run of corpusmill is known to have left there. "
-                    "Use another --output, or --overwrite to replace it."
-                )
-        self._remove_results()
-
-    def _remove_results(self) -> None:
-        for name in reversed(RESULTS):
-            storage.remove(self.within(name))
 
 
 def plan_training(config: TrainConfig, output: str) -> TrainPlan:
@@ -204,18 +191,6 @@ def file_state(path: str) -> dict[str, Any]:
     marks = ("ETag", "etag", "md5Hash", "mtime", "LastModified")
     changed = next((info[mark] for mark in marks if mark in info), None)
     return {"bytes": int(info["size"]), "changed": str(changed)}
-
-
-@contextlib.contextmanager
-def engines(runner: RunnerSettings, quiet: bool | None = None) -> Iterator[Callable[[str], Engine]]:
-    """Makes engines that share a worker pool and a display, each with a folder for the results of its tasks."""
-    with contextlib.ExitStack() as stack:
-        counters = stack.enter_context(progress.counting())
-        is_quiet = not sys.stderr.isatty() if quiet is None else quiet
-        display = stack.enter_context(progress.Display(counters, quiet=is_quiet))
-        if runner.is_local and runner.workers:
-            stack.enter_context(pool.using_pool(runner.workers, counters))
-        yield lambda work: Engine(work, runner, display)
 
 
 def train_tokenizer(

@@ -7,18 +7,16 @@ failed, skipped, or is still in the frontier.
 
 from __future__ import annotations
 
-import contextlib
 import datetime
 import json
-import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from pydantic import BaseModel
 
-from pipeline import pool, progress, storage, tasks
+from pipeline import storage, tasks
 from pipeline.crawl import frontier
 from pipeline.crawl.cdx import merge_indexes
 from pipeline.crawl.config import CrawlSettings
@@ -37,7 +35,7 @@ from pipeline.crawl.rounds import (
 )
 from pipeline.crawl.scope import Scope
 from pipeline.crawl.warc import warc_date
-from pipeline.engine import Engine, RunnerSettings
+from pipeline.engine import Engine, RunnerSettings, engines
 from pipeline.errors import UserError
 from pipeline.output import OutputFolder, differences
 
@@ -118,7 +116,8 @@ def crawl(
             round=-1,
             year=int(identity["started"][:4]),
         )
-        with _engine(folder, runner, quiet) as engine:
+        with engines(runner, quiet) as make:
+            engine = make(storage.join(folder.work, "tasks"))
             rounds = _Rounds(plan, settings, engine, books)
             if again and books.stopped == "done":
                 rounds.visit_again()
@@ -193,17 +192,6 @@ def _begin(
 def _write_manifest(output: str, identity: dict[str, Any], books: Books) -> None:
     content = {"identity": identity, "books": books.model_dump(mode="json")}
     storage.write_bytes(storage.join(output, MANIFEST), (json.dumps(content, indent=1) + "\n").encode())
-
-
-@contextlib.contextmanager
-def _engine(folder: OutputFolder, runner: RunnerSettings, quiet: bool | None) -> Iterator[Engine]:
-    with contextlib.ExitStack() as stack:
-        counters = stack.enter_context(progress.counting())
-        is_quiet = not sys.stderr.isatty() if quiet is None else quiet
-        display = stack.enter_context(progress.Display(counters, quiet=is_quiet))
-        if runner.is_local and runner.workers:
-            stack.enter_context(pool.using_pool(runner.workers, counters))
-        yield Engine(storage.join(folder.work, "tasks"), runner, display)
 
 
 class _Rounds:

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from filters._simd import kernel
 from pipeline.extraction import vocabulary as names
-from pipeline.extraction._kernel import kernel
 from pipeline.extraction.hashing import FNV_START, add_byte, look_up
 from pipeline.extraction.tokens import ATTRIBUTE, is_space, next_attribute, starts_with
 

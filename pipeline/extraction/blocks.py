@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from filters._simd import kernel
 from pipeline.extraction import layout as at
 from pipeline.extraction import vocabulary as names
-from pipeline.extraction._kernel import kernel
 from pipeline.extraction.open_elements import BUCKETS
 from pipeline.extraction.parse import parse_or_reveal
 from pipeline.extraction.segments import Page

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from filters._simd import kernel
 from pipeline.extraction import columns as col
 from pipeline.extraction import layout as at
 from pipeline.extraction import vocabulary as names
-from pipeline.extraction._kernel import kernel
 from pipeline.extraction.blocks import Parsed
 from pipeline.extraction.tree_features import BAD_HINTS, GOOD_HINTS, N_SCORE, TOTALS, subtree_totals
 

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from filters._simd import kernel
 from pipeline.extraction import columns as col
 from pipeline.extraction import second_look
-from pipeline.extraction._kernel import kernel
 from pipeline.extraction.blocks import Parsed
 from pipeline.extraction.cut import best_cut
 from pipeline.extraction.second_look import look_again

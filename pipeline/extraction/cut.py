@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.extraction._kernel import kernel
+from filters._simd import kernel
 
 
 @kernel

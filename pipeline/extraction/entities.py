@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.extraction._kernel import kernel
+from filters._simd import kernel
 from pipeline.extraction.hashing import FNV_START, Keys, Values, add_byte, look_up
 
 Bytes = npt.NDArray[np.uint8]

@@ -17,11 +17,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from filters._simd import kernel
 from pipeline.extraction import classic
 from pipeline.extraction import columns as col
 from pipeline.extraction import layout as at
 from pipeline.extraction import vocabulary as names
-from pipeline.extraction._kernel import kernel
 from pipeline.extraction.blocks import Parsed, html_column, parse_pages
 from pipeline.extraction.classifier import Classified, classify
 from pipeline.extraction.features import block_features

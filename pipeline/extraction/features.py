@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from filters._simd import kernel
 from pipeline.extraction import columns as col
 from pipeline.extraction import layout as at
 from pipeline.extraction import vocabulary as names
-from pipeline.extraction._kernel import kernel
 from pipeline.extraction.blocks import Parsed
 from pipeline.extraction.text_features import TITLE_WORDS, read_title, text_features
 from pipeline.extraction.tree_features import N_SCORE, TOTALS, is_prose, subtree_totals, tree_features

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.extraction._kernel import kernel
+from filters._simd import kernel
 
 FNV_START = np.uint64(0xCBF29CE484222325)
 FNV_FACTOR = np.uint64(0x100000001B3)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.extraction._kernel import kernel
+from filters._simd import kernel
 from pipeline.extraction.hashing import hash_table, look_up
 from pipeline.extraction.tokens import (
     END_TAG,

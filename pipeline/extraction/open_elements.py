@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from filters._simd import kernel
 from pipeline.extraction import layout as at
 from pipeline.extraction import vocabulary as names
-from pipeline.extraction._kernel import kernel
 from pipeline.extraction.segments import Page, close_segment, end_segment
 
 A, LI, OL, UL, P, PRE = (names.TAG[name] for name in ("a", "li", "ol", "ul", "p", "pre"))

@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from filters._simd import kernel
 from pipeline.extraction import layout as at
 from pipeline.extraction import vocabulary as names
-from pipeline.extraction._kernel import kernel
 from pipeline.extraction.attributes import read_attributes
 from pipeline.extraction.hashing import look_up
 from pipeline.extraction.open_elements import bucket, close_link, close_named, imply_ends, push

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from filters._simd import kernel
 from pipeline.extraction import layout as at
-from pipeline.extraction._kernel import kernel
 from pipeline.extraction.blocks import Parsed
 
 _NEWLINE, _BLANK, _BAR, _DASH, _DOT, _ZERO = (ord(character) for character in "\n |-.0")

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import int64
 
+from filters._simd import kernel
 from pipeline.extraction import layout as at
 from pipeline.extraction import vocabulary as names
-from pipeline.extraction._kernel import kernel
 from pipeline.extraction.entities import read_reference, write_character
 from pipeline.extraction.tokens import is_space, starts_with
 

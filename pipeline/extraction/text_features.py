@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from filters._simd import kernel
 from pipeline.extraction import layout as at
 from pipeline.extraction import lexicon
-from pipeline.extraction._kernel import kernel
 from pipeline.extraction.columns import T
 from pipeline.extraction.hashing import FNV_START, add_byte, look_up
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from filters._simd import kernel
 from pipeline.extraction import columns as col
 from pipeline.extraction import layout as at
 from pipeline.extraction import vocabulary as names
-from pipeline.extraction._kernel import kernel
 
 (TEXT_MASS, TEXT_LINK_DENSITY, TEXT_STOP_SHARE, TEXT_CHARS, TEXT_COMMAS) = (
     col.T[name] for name in ["mass", "link_density", "stop_share", "chars", "commas"]

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.extraction._kernel import kernel
+from filters._simd import kernel
 
 Floats = npt.NDArray[np.float32]
 

@@ -11,16 +11,14 @@ Everything but `work` is the same, byte for byte, whatever the workers and the r
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline import pool, progress, storage
-from pipeline.engine import Engine, PhaseCost, RunnerSettings
+from pipeline import storage
+from pipeline.engine import Engine, PhaseCost, RunnerSettings, engines
 from pipeline.errors import UserError
 from pipeline.mixture.held_out import Empty, HeldOutItem, HeldOutWritten, write_held_out
 from pipeline.mixture.pieces import piece_classes
@@ -66,19 +64,8 @@ class Prepared:
 class MixtureFolder(OutputFolder):
     """The output folder of a mixture."""
 
-    def _check_ours(self, overwrite: bool) -> None:
-        for name in RESULTS:
-            # A plan is written before anything is built, and may be replaced by another one.
-            if name != "plan.json" and storage.exists(self.within(name)) and not overwrite:
-                raise UserError(
-                    f"{self.path} already holds `{name}`, which no run of corpusmill is known to have left there. "
-                    "Use another --output, or --overwrite to replace it."
-                )
-        self._remove_results()
-
-    def _remove_results(self) -> None:
-        for name in reversed(RESULTS):
-            storage.remove(self.within(name))
+    results = RESULTS
+    replaceable = ("plan.json",)  # written before anything is built
 
 
 def plan_mixture(
@@ -174,18 +161,6 @@ def input_records(items: Sequence[TokenSplit]) -> list[dict[str, Any]]:
         for item in items
     }
     return [{"component": name, "path": path, **state} for (name, path), state in sorted(found.items())]
-
-
-@contextlib.contextmanager
-def engines(runner: RunnerSettings, quiet: bool | None) -> Iterator[Callable[[str], Engine]]:
-    """Makes engines that share a worker pool and a display, each with its own folder for the results of its tasks."""
-    with contextlib.ExitStack() as stack:
-        counters = stack.enter_context(progress.counting())
-        is_quiet = not sys.stderr.isatty() if quiet is None else quiet
-        display = stack.enter_context(progress.Display(counters, quiet=is_quiet))
-        if runner.is_local and runner.workers:
-            stack.enter_context(pool.using_pool(runner.workers, counters))
-        yield lambda work: Engine(work, runner, display)
 
 
 # ---- phases

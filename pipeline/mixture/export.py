@@ -110,7 +110,7 @@ def export_mixture(
         for each in map(ShardWritten.model_validate, manifest["shards"])
     ]
     # Imported here: worker processes import this module for its task, and need no Beam.
-    from pipeline.mixture.build import engines
+    from pipeline.engine import engines
 
     with engines(runner, quiet) as engine_at:
         made: list[Exported] = engine_at(work).run(

@@ -120,7 +120,7 @@ def make_questions(
     items = [QuestionSplit(key=each.key, split=each, weight=each.stop - each.start) for each in splits]
     work = storage.join(output, "work")
     # Imported here: worker processes import this module for its task, and need no Beam.
-    from pipeline.mixture.build import engines
+    from pipeline.engine import engines
 
     with engines(runner, quiet) as engine_at:
         written: list[QuestionsWritten] = engine_at(work).run("questions", write_questions, items, shared)

@@ -23,9 +23,9 @@ import numpy as np
 import yaml
 
 from pipeline import storage
-from pipeline.engine import RunnerSettings
+from pipeline.engine import RunnerSettings, engines
 from pipeline.errors import UserError, did_you_mean
-from pipeline.mixture.build import MixtureFolder, engines, input_records, mixture_items, token_tasks
+from pipeline.mixture.build import MixtureFolder, input_records, mixture_items, token_tasks
 from pipeline.mixture.proxy import (
     HeldOutText,
     choose_concentrations,

@@ -25,9 +25,9 @@ from pipeline.dedup.arrays import (
     open_array,
     partitions_for,
 )
-from pipeline.engine import RunnerSettings
+from pipeline.engine import RunnerSettings, engines
 from pipeline.errors import UserError
-from pipeline.mixture.build import MixtureFolder, engines, input_records
+from pipeline.mixture.build import MixtureFolder, input_records
 from pipeline.mixture.check import CLAIM
 from pipeline.mixture.judge import (
     NOWHERE,
